@@ -1,0 +1,112 @@
+"""What goes into the codec and what comes out: batches of raw log groups, payloads of SIEM bytes.
+
+A *position* is the number inside an SLS cursor: it grows by one per log group of a shard. A *span* names a run of
+events without holding their bytes, so that exactly these events can be pulled and sent again later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Optional, Protocol, Union
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One answer of PullLogs, decompressed, not decoded.
+
+    Args:
+        shard: shard id.
+        position: position of the first log group in `body` (with `regrouped`: the position that was asked for).
+        next_position: position to ask for next; without `regrouped` it is `position + groups`.
+        groups: number of log groups in `body`.
+        body: LogGroupList in protobuf wire form.
+        regrouped: the service ran a query or a processor, so groups in `body` have no position of their own.
+        skip: so many events at the front of `body` are left out (they were settled before).
+        limit: at most so many events after these are encoded; None means all.
+    """
+
+    shard: int
+    position: int
+    next_position: int
+    groups: int
+    body: bytes
+    regrouped: bool = False
+    skip: int = 0
+    limit: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Span:
+    """A run of consecutive events of a shard.
+
+    Args:
+        start: position to pull from (the group of the first event; with `regrouped`, the batch's position).
+        end: position to pull up to, exclusive (one past the group of the last event; with `regrouped`, the
+            batch's next position).
+        skip: events between `start` and the first event of the run.
+        events: number of events in the run.
+    """
+
+    start: int
+    end: int
+    skip: int
+    events: int
+
+
+@dataclass(frozen=True)
+class Payload:
+    """Bytes ready for the SIEM: the body of one HEC request, or a run of whole syslog frames.
+
+    Args:
+        data: the events, back to back, each as the output's `split` finds it again.
+        span: the events that `data` holds.
+        raw_bytes: size of these events' share of the batch body in bytes (an estimate, for throughput figures).
+    """
+
+    data: bytes
+    span: Span
+    raw_bytes: int = 0
+
+    @property
+    def events(self) -> int:
+        """Number of events in `data`."""
+        return self.span.events
+
+
+@dataclass(frozen=True)
+class Oversize:
+    """One event that may not be sent because `syslog.oversize = "dead-letter"` and its frame is too long.
+
+    Args:
+        event: the whole event as it would have been sent (message part only, no frame).
+        event_id: as `interface.md` defines it.
+        span: this one event.
+    """
+
+    event: bytes
+    event_id: str
+    span: Span
+
+
+Encoded = Union[Payload, Oversize]
+
+
+class Encoder(Protocol):
+    """Turns batches into payloads: pure, thread-safe, deterministic."""
+
+    def encode(self, batch: Batch) -> Iterator[Encoded]:
+        """Yield the batch's events as payloads, lazily and in order, each cut at the output's batch size.
+
+        Raises:
+            CodecError: a group cannot be walked; everything before that group has been yielded.
+        """
+        ...
+
+    def split(self, data: bytes) -> list[bytes]:
+        """Cut a payload's data back into its events (slow path: after a partial accept)."""
+        ...
+
+    def event_id(self, batch: Batch, ordinal: int) -> str:
+        """Name the event with the given ordinal, counted from 0 over all events of `batch.body` (slow path)."""
+        ...
