@@ -1,0 +1,42 @@
+"""What every test shares: which copy of the package is tested, and how Hypothesis behaves."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _fall_back_to_the_checkout() -> None:
+    """Without an installed wheel, test `agent/`, in this process and in those it starts.
+
+    `make test` never comes here: it installs the wheel first and sets SLS_SIEM_TEST_WHEEL, see `tests/unit/test_wheel.py`.
+    """
+    if importlib.util.find_spec("sls_siem") is None:
+        source = str(ROOT / "agent")
+        sys.path.insert(0, source)
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+
+
+_fall_back_to_the_checkout()
+
+# A slow machine is no failure of a property; the same examples every time in CI, so that red means a change.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") == "true" else "default")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the developer's own SLS account and the service manager's directories out of the tests."""
+    for name in list(os.environ):
+        if name.startswith("SLS_") and not name.startswith("SLS_SIEM_TEST_"):
+            monkeypatch.delenv(name)
+    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY", "RUNTIME_DIRECTORY", "STATE_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
