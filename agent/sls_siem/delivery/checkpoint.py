@@ -1,0 +1,113 @@
+"""Saving one shard's checkpoint: when it is due, what was saved, and whether somebody else moved it.
+
+A save is never forced and never goes backwards. An answer that got lost leaves it open whether the save took effect,
+so every position ever tried counts as our own when the stored one is compared.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Optional, Protocol
+
+from sls_siem.errors import AgentError
+from sls_siem.sls.model import Checkpoint
+
+REMEMBERED = 4096
+
+
+class CheckpointMovedError(AgentError):
+    """Somebody else saves checkpoints for this shard under our own consumer name."""
+
+
+class CheckpointCalls(Protocol):
+    """The two calls that this module needs of an SLS session."""
+
+    def checkpoint(self, shard: int) -> Checkpoint:
+        """Read the stored checkpoint."""
+        ...
+
+    def save_checkpoint(self, shard: int, position: int, *, force: bool = False) -> None:
+        """Store a checkpoint."""
+        ...
+
+
+class CheckpointSaver:
+    """The stored position of one held shard.
+
+    Args:
+        calls: session of the thread that saves.
+        shard: shard id.
+        consumer: our own consumer name.
+        every_s: shortest time between two saves.
+        clock: seconds of a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        calls: CheckpointCalls,
+        shard: int,
+        *,
+        consumer: str,
+        every_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._calls = calls
+        self._shard = shard
+        self._consumer = consumer
+        self._every_s = every_s
+        self._clock = clock
+        self._tried: deque[int] = deque(maxlen=REMEMBERED)
+        self._next_at = clock()
+        self.saved: Optional[int] = None
+        self.saved_at: Optional[float] = None
+
+    def load(self) -> Optional[int]:
+        """Read the stored position; None when the shard never had one."""
+        self.saved = self._calls.checkpoint(self._shard).position
+        if self.saved is not None:
+            self._tried.append(self.saved)
+        return self.saved
+
+    def pending(self, position: int) -> bool:
+        """There is something to save."""
+        return self.saved is None or position > self.saved
+
+    def due_in(self, position: int) -> Optional[float]:
+        """Seconds until a save is due; None when there is nothing to save."""
+        return max(0.0, self._next_at - self._clock()) if self.pending(position) else None
+
+    def save(self, position: int) -> None:
+        """Store the position now.
+
+        Raises:
+            SourceError: the service refused or could not be asked; the next try is due after `every_s`.
+        """
+        self._next_at = self._clock() + self._every_s
+        if not self._tried or self._tried[-1] != position:
+            self._tried.append(position)
+        self._calls.save_checkpoint(self._shard, position)
+        self.saved = position
+        self.saved_at = self._clock()
+
+    def restart(self, position: int) -> None:
+        """The shard's positions mean something else now: a lower one may be saved."""
+        self.saved = None
+        self._tried.append(position)
+
+    def compare(self) -> None:
+        """Look whether the stored checkpoint is one of ours.
+
+        Raises:
+            CheckpointMovedError: our own name saved a position that this process never saved.
+            SourceError: the service could not be asked.
+        """
+        stored = self._calls.checkpoint(self._shard)
+        if stored.position is None or stored.position in self._tried or stored.consumer != self._consumer:
+            return
+        raise CheckpointMovedError(
+            f"shard {self._shard}: the stored checkpoint {stored.position} was saved under this consumer's name "
+            f"{self._consumer!r}, but not by this process (last saved here: {self.saved}). Another process uses the same "
+            "consumer_name, such as on a cloned host, or the checkpoint was reset by hand while the agent ran. "
+            "Give every instance a name of its own (sls.consumer_name), then start this one again"
+        )

@@ -1,0 +1,95 @@
+"""The gate before every send of one shard: the lease, the stop signal, and who is told what is waited for."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sls_siem.delivery.stop import Stop
+from sls_siem.errors import Stopped
+from sls_siem.health import Health, Pulse
+from sls_siem.metrics import Metrics
+from sls_siem.siem.output import Rejection
+
+LEASE_LOOK_S = 0.2
+
+
+class LeaseView(Protocol):
+    """What delivery needs to know of the membership."""
+
+    def valid(self) -> bool:
+        """A send or a save may start now."""
+        ...
+
+
+class Rejects(Protocol):
+    """Takes events that the SIEM will never take."""
+
+    def reject(self, rejection: Rejection) -> None:
+        """Return once the event counts as settled."""
+        ...
+
+
+class ShardGate:
+    """Implements `siem.output.Gate` for the sender thread of one shard.
+
+    Args:
+        who: how `status` names the shard, such as `shard 3`.
+        lease: asked before each send.
+        stop: ends every wait.
+        pulse: the sender thread's sign of life.
+        health: told what is waited for.
+        metrics: counts retries.
+        rejects: what becomes of events that the SIEM will never take.
+    """
+
+    def __init__(
+        self,
+        who: str,
+        *,
+        lease: LeaseView,
+        stop: Stop,
+        pulse: Pulse,
+        health: Health,
+        metrics: Metrics,
+        rejects: Rejects,
+    ) -> None:
+        self._who = who
+        self._lease = lease
+        self._stop = stop
+        self._pulse = pulse
+        self._health = health
+        self._metrics = metrics
+        self._rejects = rejects
+
+    def before_send(self) -> None:
+        """Return when the lease allows a send; see `Gate`."""
+        self._pulse.moved()
+        if self._stop.over:
+            raise Stopped
+        while not self._lease.valid():
+            self.wait(LEASE_LOOK_S, "no heartbeat was answered for 80 % of the consumer group's timeout: sends stop")
+
+    def wait(self, seconds: float, why: str) -> None:
+        """Sleep; see `Gate`."""
+        self._health.hold(self._who, why)
+        self._pulse.waiting(seconds, why)
+        if self._stop.wait(seconds):
+            raise Stopped
+        self._pulse.moved()
+
+    def busy(self, seconds: float, why: str) -> None:
+        """Announce one exchange; see `Gate`."""
+        self._pulse.waiting(seconds, why)
+
+    def retried(self, reason: str) -> None:
+        """Count one retry; see `Gate`."""
+        self._metrics.retries.labels(reason=reason).inc()
+
+    def reject(self, rejection: Rejection) -> None:
+        """Make the event a dead letter, or hold; see `Gate`."""
+        self._rejects.reject(rejection)
+
+    def passed(self) -> None:
+        """A payload was handed over: the shard does not hold."""
+        self._pulse.moved()
+        self._health.release(self._who)

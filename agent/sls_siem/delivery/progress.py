@@ -1,0 +1,318 @@
+"""One shard's progress, shared by its reader and its sender behind one lock.
+
+The reader asks for the next job and puts what it pulled; the sender takes batches, enters what it hands over, and
+brings back what the SIEM said. When a connection breaks, everything that is not settled is read again: the lost
+spans first, then on from the first event that was never handed over.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Optional
+
+from sls_siem.codec.model import Batch, Span
+from sls_siem.delivery.ledger import Entry, Ledger, Mark
+from sls_siem.siem.output import Report
+
+QUEUED_BATCHES = 2
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to pull next.
+
+    Args:
+        position: the position to ask for.
+        end: the position to stop at; None means as far as there is.
+        skip: events to leave out at the front.
+        limit: events wanted; None means all.
+        again: the lost entry that is being read again.
+        generation: counts rewinds; an answer to a job of an older generation is thrown away.
+        alone: ask for one log group only (its neighbours could not be decoded).
+    """
+
+    position: int
+    end: Optional[int] = None
+    skip: int = 0
+    limit: Optional[int] = None
+    again: Optional[Entry] = None
+    generation: int = 0
+    alone: bool = False
+
+
+@dataclass(frozen=True)
+class Item:
+    """A pulled batch on its way to the sender; `size` is what it takes of the window, `last` ends a lost entry,
+    `skip_left` events of the next answer were handed over before."""
+
+    batch: Batch
+    job: Job
+    size: int
+    last: bool = True
+    skip_left: int = 0
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What a report settled: events and bytes as they were sent."""
+
+    events: int = 0
+    size: int = 0
+
+
+class Progress:
+    """Ledger, reading plan and queue of one shard.
+
+    Args:
+        position: where reading starts.
+        give_back: returns bytes to the window.
+        clock: seconds of a monotonic clock.
+    """
+
+    def __init__(self, position: int, *, give_back: Callable[[int], None], clock: Callable[[], float]) -> None:
+        self._ledger = Ledger(position)
+        self._give_back = give_back
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._generation = 0
+        self._reading = Mark(position)
+        self._alone_until = position
+        self._again: deque[Job] = deque()
+        self._queue: deque[Item] = deque()
+        self._closed = False
+        self._woken = False
+
+    # --- for everybody ---
+
+    @property
+    def position(self) -> int:
+        """Position up to which everything is settled."""
+        with self._changed:
+            return self._ledger.position
+
+    @property
+    def reading_position(self) -> int:
+        """Position that will be asked for next when nothing was lost."""
+        with self._changed:
+            return self._reading.position
+
+    @property
+    def unsettled_bytes(self) -> int:
+        """Bytes handed over that are not settled."""
+        with self._changed:
+            return self._ledger.unsettled_bytes
+
+    def idle(self) -> bool:
+        """Nothing is queued, lost or unsettled."""
+        with self._changed:
+            return not self._queue and not self._again and self._ledger.position >= self._reading.position
+
+    def unsettled_for_s(self) -> float:
+        """Age of the oldest unsettled payload."""
+        with self._changed:
+            since = self._ledger.oldest_unsettled_at
+            return 0.0 if since is None else self._clock() - since
+
+    def wake(self) -> None:
+        """Let everyone who waits look again."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """The sender takes nothing more: drop what is queued and let nobody wait."""
+        with self._changed:
+            self._closed = True
+            self._drop_queue()
+            self._changed.notify_all()
+
+    # --- for the reader ---
+
+    def next_job(self) -> Optional[Job]:
+        """Tell what to pull next; None while the queue is full."""
+        with self._changed:
+            if self._closed or len(self._queue) >= QUEUED_BATCHES:
+                return None
+            if self._again:
+                return self._again[0]
+            alone = self._reading.position < self._alone_until
+            return Job(self._reading.position, skip=self._reading.skip, generation=self._generation, alone=alone)
+
+    def rest(self, seconds: float, *, full: bool) -> None:
+        """Wait up to `seconds`; when the queue is full, only until there is room; always until something was lost."""
+
+        def ready() -> bool:
+            if self._woken or self._closed:
+                return True
+            return len(self._queue) < QUEUED_BATCHES and (full or self._generation != generation or lost < len(self._again))
+
+        with self._changed:
+            generation, lost = self._generation, len(self._again)
+            self._changed.wait_for(ready, seconds)
+            self._woken = False
+
+    def has_lost(self) -> bool:
+        """There are lost entries to be read again."""
+        with self._changed:
+            return bool(self._again)
+
+    def put(self, job: Job, batch: Batch, size: int, *, held: int) -> bool:
+        """Queue an answer; False when a rewind has made it stale (its bytes then left the window).
+
+        Args:
+            job: the job it answers.
+            batch: the answer, with the job's skip and limit applied to it.
+            size: what it takes of the window.
+            held: number of events in the answer (only looked at for a lost entry and for a skip).
+        """
+        with self._changed:
+            if self._closed or job.generation != self._generation:
+                self._give_back(size)
+                return False
+            last = self._continue_after(job, batch, held)
+            self._queue.append(Item(batch, job, size, last, max(0, job.skip - held)))
+            self._changed.notify_all()
+            return True
+
+    def _continue_after(self, job: Job, batch: Batch, held: int) -> bool:
+        """Plan the next pull after this answer; True when a lost entry is complete with it."""
+        skip_left = max(0, job.skip - held)
+        if job.again is None:
+            self._reading = Mark(batch.next_position, skip_left)
+            return True
+        wanted = job.limit or 0
+        left = wanted - max(0, min(wanted, held - job.skip))
+        done = left <= 0 or batch.next_position >= (job.end or 0)
+        self._again.popleft()
+        if not done:
+            rest = Job(batch.next_position, job.end, skip_left, left, job.again, job.generation)
+            self._again.appendleft(rest)
+        return done
+
+    def jump(self, job: Job, position: int) -> None:
+        """Retention removed every group before `position`: read on from there."""
+        with self._changed:
+            if job.generation != self._generation:
+                return
+            self._ledger.expire(position)
+            if job.again is not None:
+                self._rebuild_again()
+                if self._again and self._again[0].position < position:
+                    self._skip_expired_head(position)
+            elif position > self._reading.position:
+                self._reading = Mark(position)
+
+    def _skip_expired_head(self, position: int) -> None:
+        """The first part of a lost entry is gone; what is left of it is sent whole (some of it perhaps twice)."""
+        head = self._again.popleft()
+        entry = head.again
+        if entry is None:
+            return
+        entry.span = Span(position, entry.span.end, 0, entry.span.events)
+        self._again.appendleft(Job(position, entry.span.end, 0, entry.span.events, entry, head.generation))
+
+    def restart(self, position: int) -> None:
+        """The shard's positions mean something else now (its logstore was made anew): begin at `position`."""
+        with self._changed:
+            self._rewind(Mark(position))
+            self._again.clear()
+            self._ledger.restart(position)
+            self._changed.notify_all()
+
+    # --- for the sender ---
+
+    def take(self, timeout_s: float) -> Optional[Item]:
+        """Wait for the next batch; None when none came in time or the shard is closed."""
+        with self._changed:
+            if not self._queue and not self._closed:
+                self._changed.wait(timeout_s)
+            if self._closed or not self._queue:
+                return None
+            item = self._queue.popleft()
+            self._changed.notify_all()
+            return item
+
+    def current(self, item: Item) -> bool:
+        """The batch has not been made stale by a rewind."""
+        with self._changed:
+            return item.job.generation == self._generation
+
+    def enter(self, item: Item, span: Span, size: int) -> Entry:
+        """Note that a payload of this batch is about to be handed over."""
+        with self._changed:
+            if item.job.again is not None:
+                return self._ledger.enter_again(item.job.again, span, size, self._clock())
+            return self._ledger.enter(span, size, self._clock())
+
+    def finished(self, item: Item) -> None:
+        """Every payload of the batch has been handed over."""
+        with self._changed:
+            self._give_back(item.size)
+            if item.job.generation == self._generation:
+                if item.job.again is None:
+                    self._ledger.advance(item.batch.next_position, item.skip_left)
+                elif item.last:
+                    self._ledger.settle(item.job.again)
+            self._changed.notify_all()
+
+    def pass_over(self, item: Item) -> None:
+        """The one log group of this batch became a dead letter: everything of it counts as settled."""
+        with self._changed:
+            if item.job.generation == self._generation:
+                if item.job.again is None:
+                    self._ledger.advance(item.batch.next_position)
+                else:
+                    self._ledger.settle(item.job.again)
+            self._changed.notify_all()
+
+    def abandoned(self, item: Item) -> None:
+        """The batch leaves the window without having been handed over whole."""
+        with self._changed:
+            self._give_back(item.size)
+            self._changed.notify_all()
+
+    def report(self, report: Report) -> Settled:
+        """Note what the SIEM said; a broken order makes everything unsettled be read again."""
+        if not (report.settled or report.lost or report.in_order):
+            return Settled()
+        with self._changed:
+            entries = [token for token in report.settled if isinstance(token, Entry) and self._ledger.settle(token)]
+            settled = Settled(sum(entry.span.events for entry in entries), sum(entry.size for entry in entries))
+            lost = [token for token in report.lost if isinstance(token, Entry)]
+            for entry in lost:
+                self._ledger.lose(entry)
+            if report.in_order:
+                self._rewind(self._ledger.frontier)
+            else:
+                self._again.extend(self._job_for(entry) for entry in lost if not entry.settled)
+            self._changed.notify_all()
+            return settled
+
+    def read_again(self, *, alone_until: Optional[int] = None) -> None:
+        """Pull everything that was not handed over once more, one group at a time up to `alone_until`."""
+        with self._changed:
+            if alone_until is not None:
+                self._alone_until = alone_until
+            self._rewind(self._ledger.frontier)
+            self._changed.notify_all()
+
+    def _rewind(self, mark: Mark) -> None:
+        self._generation += 1
+        self._drop_queue()
+        self._reading = mark
+        self._rebuild_again()
+
+    def _rebuild_again(self) -> None:
+        self._again = deque(self._job_for(entry) for entry in self._ledger.lost())
+
+    def _job_for(self, entry: Entry) -> Job:
+        span = entry.span
+        return Job(span.start, span.end, span.skip, span.events, entry, self._generation)
+
+    def _drop_queue(self) -> None:
+        for item in self._queue:
+            self._give_back(item.size)
+        self._queue.clear()

@@ -1,0 +1,421 @@
+"""The reader thread of one shard: every call to SLS for this shard, one after the other, on one session.
+
+It pulls ahead of the sender as far as the window has room, finds what retention removed, saves the checkpoint, and
+looks whether somebody else moves it. It knows no SIEM.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Optional, Protocol, Union
+
+from sls_siem.codec import count_events
+from sls_siem.codec.model import Batch
+from sls_siem.delivery.checkpoint import CheckpointSaver
+from sls_siem.delivery.gate import LeaseView
+from sls_siem.delivery.pacing import Pacer
+from sls_siem.delivery.progress import Job, Progress
+from sls_siem.delivery.stop import Stop
+from sls_siem.delivery.window import Window
+from sls_siem.errors import (
+    CodecError,
+    CredentialsRefusedError,
+    CursorInvalidError,
+    NotOwnerError,
+    SourceError,
+    TransientSourceError,
+)
+from sls_siem.health import Health, Pulse
+from sls_siem.metrics import Metrics
+from sls_siem.retry import Backoff
+from sls_siem.sls.model import Checkpoint, Pulled
+
+LOG = logging.getLogger(__name__)
+LARGEST_ANSWER = 10 * 1024 * 1024
+GROUPS_PER_PULL = 1000
+LOOK_S = 0.25
+REST_S = 1.0
+SHORTEST_REST_S = 0.01
+STOP_LOOK_S = 0.02
+COMPARE_S = 20.0
+LAG_S = 5.0
+CALL_S = 30.0
+
+
+class Source(Protocol):
+    """The calls of an SLS session that reading one shard needs."""
+
+    def pull(self, shard: int, position: int, *, end_position: Optional[int] = None, count: int = 1000) -> Pulled:
+        """PullLogs."""
+        ...
+
+    def cursor(self, shard: int, at: Union[str, int]) -> int:
+        """GetCursor."""
+        ...
+
+    def cursor_time(self, shard: int, position: int) -> int:
+        """GetCursorTime."""
+        ...
+
+    def checkpoint(self, shard: int) -> Checkpoint:
+        """GetCheckPoint."""
+        ...
+
+    def save_checkpoint(self, shard: int, position: int, *, force: bool = False) -> None:
+        """UpdateCheckPoint."""
+        ...
+
+
+@dataclass(frozen=True)
+class ReaderSettings:
+    """What a reader needs of the configuration.
+
+    Args:
+        regrouped: a query or processor is set.
+        unsettled_s: how long the saved position may stay behind what was sent.
+    """
+
+    regrouped: bool
+    unsettled_s: float
+
+
+class Reader:
+    """Pulls one shard.
+
+    Args:
+        shard: shard id.
+        source: session used by this thread only.
+        saver: the shard's checkpoint.
+        progress: where answers go.
+        window: bytes that may be held.
+        pacer: when to ask again.
+        settings: of the configuration.
+        lease: saves need it.
+        stop: the shard's stop signal.
+        pulse: this thread's sign of life.
+        health: told about errors and holds.
+        metrics: counted here: bytes pulled, groups expired, lag.
+        random: for the jitter of retries.
+        sleep: pauses while the shard ends.
+    """
+
+    def __init__(
+        self,
+        shard: int,
+        source: Source,
+        saver: CheckpointSaver,
+        progress: Progress,
+        *,
+        window: Window,
+        pacer: Pacer,
+        settings: ReaderSettings,
+        lease: LeaseView,
+        stop: Stop,
+        pulse: Pulse,
+        health: Health,
+        metrics: Metrics,
+        random: Random,
+        sleep: Callable[[float], object],
+    ) -> None:
+        self._shard = shard
+        self._source = source
+        self._saver = saver
+        self._progress = progress
+        self._window = window
+        self._pacer = pacer
+        self._settings = settings
+        self._lease = lease
+        self._stop = stop
+        self._pulse = pulse
+        self._health = health
+        self._metrics = metrics
+        self._backoff = Backoff(0.2, 30.0)
+        self._random = random
+        self._sleep = sleep
+        self._failures = 0
+        self._who = f"shard {shard} reading"
+        self._next_pull_at = 0.0
+        self._retry_at = 0.0
+        self._next_compare_at = time.monotonic() + COMPARE_S
+        self._next_lag_at = 0.0
+        self._caught_up = False
+        self.lag_s: Optional[float] = None
+
+    def run(self, sender_ended: Callable[[], bool]) -> None:
+        """Read until told to stop, then save until the sender has ended and its last word is saved.
+
+        Raises:
+            NotOwnerError: the service says that the shard is not ours.
+            CheckpointMovedError: another process uses our consumer name.
+        """
+        while not self._stop.asked:
+            self._keep_house()
+            if not self._pull_if_due():
+                self._rest()
+        self._health.release(self._who)
+        while not sender_ended():
+            if not self._stop.over:
+                self._save_if_due()
+            self._pulse.moved()
+            self._stop_pause()
+        self._save_last_word()
+
+    def _save_last_word(self) -> None:
+        """Save what the drain settled; tried until the drain runs out, and once in any case."""
+        while not self._stop.dropped and self._saver.pending(self._progress.position):
+            self._save_if_due(at_once=True)
+            self._pulse.moved()
+            if self._stop.over:
+                break
+            self._stop_pause()
+
+    def _stop_pause(self) -> None:
+        self._sleep(STOP_LOOK_S)
+
+    # --- pulling ---
+
+    def _pull_if_due(self) -> bool:
+        job = self._progress.next_job()
+        if job is None or time.monotonic() < self._due_at(job) or self._over_unsettled():
+            return False
+        self._pulse.waiting(LOOK_S, "waiting for room in the window")
+        if not self._window.reserve(LARGEST_ANSWER, LOOK_S):
+            return True
+        self._fetch(job)
+        return True
+
+    def _due_at(self, job: Job) -> float:
+        """What was lost is read again at once, new logs at the shard's pace; nothing before a failure's pause."""
+        return self._retry_at if job.again is not None else max(self._retry_at, self._next_pull_at)
+
+    def _over_unsettled(self) -> bool:
+        """The saved position has fallen too far behind: wait, unless something must be sent again."""
+        if self._progress.has_lost() or self._progress.unsettled_for_s() <= self._settings.unsettled_s:
+            return False
+        self._health.hold(self._who, f"what was sent is not settled after unsettled_s = {self._settings.unsettled_s:g}")
+        return True
+
+    def _fetch(self, job: Job) -> None:
+        """Pull one answer; the window holds `LARGEST_ANSWER` for it."""
+        reserved = min(LARGEST_ANSWER, self._window.size)
+        asked_at = time.monotonic()
+        pulled: Optional[Pulled] = None
+        self._pulse.waiting(CALL_S, "pulling")
+        try:
+            pulled = self._source.pull(
+                self._shard, job.position, end_position=job.end, count=1 if job.alone else GROUPS_PER_PULL
+            )
+            self._succeeded()
+        except CursorInvalidError as exc:
+            self._start_from_oldest(job, exc)
+        except SourceError as exc:
+            self._failed(exc)
+        finally:
+            self._pulse.moved()
+            size = len(pulled.body) if pulled is not None else 0
+            if size > reserved:
+                self._window.exceed(size - reserved)
+            else:
+                self._window.give_back(reserved - size)
+        if pulled is not None:
+            self._next_pull_at = time.monotonic() + self._pacer.answered(size, asked_at)
+            self._take_in(job, pulled, size)
+
+    def _take_in(self, job: Job, pulled: Pulled, size: int) -> None:
+        """Check the answer for a gap and hand it to the sender."""
+        first = job.position if self._settings.regrouped else pulled.next_position - pulled.groups
+        if first < job.position or pulled.next_position < job.position:
+            self._window.give_back(size)
+            self._failed(_wrong_positions(job, pulled))
+            return
+        if first > job.position:
+            self._window.give_back(size)
+            self._count_expired(job.position, first)
+            self._progress.jump(job, first)
+            return
+        self._metrics.pulled_bytes.inc(size)
+        if job.again is None:
+            self._caught_up = pulled.next_position == job.position or pulled.end_of_cursor is True
+        if pulled.next_position > job.position:
+            self._queue(job, pulled, size)
+        else:
+            self._window.give_back(size)
+            self._look_after_empty(job)
+
+    def _queue(self, job: Job, pulled: Pulled, size: int) -> None:
+        held = self._events_in(job, pulled)
+        batch = Batch(
+            shard=self._shard,
+            position=job.position,
+            next_position=pulled.next_position,
+            groups=pulled.groups,
+            body=pulled.body,
+            regrouped=self._settings.regrouped,
+            skip=min(job.skip, held),
+            limit=job.limit,
+        )
+        self._progress.put(job, batch, size, held=held)
+
+    def _events_in(self, job: Job, pulled: Pulled) -> int:
+        """Number of events in the answer; only counted where somebody needs it."""
+        if job.again is None and not job.skip:
+            return 0
+        try:
+            return count_events(pulled.body)
+        except CodecError:
+            # The sender will find the same fault; until then the whole answer counts as wanted.
+            return job.skip + (job.limit or 0)
+
+    def _look_after_empty(self, job: Job) -> None:
+        """A range that is to be read again answers nothing: either its logs are gone, or the service must be asked again."""
+        if job.again is None or job.end is None:
+            return
+        try:
+            oldest = self._source.cursor(self._shard, "begin")
+        except SourceError as exc:
+            self._failed(exc)
+            return
+        if oldest > job.position:
+            gone = min(oldest, job.end)
+            self._count_expired(job.position, gone)
+            self._progress.jump(job, gone)
+        else:
+            self._failed(TransientSourceError(f"no log came for position {job.position}, which was read before"))
+
+    def _count_expired(self, asked: int, first: int) -> None:
+        text = (
+            f"shard {self._shard}: retention removed {first - asked} log groups before they were read: asked for position "
+            f"{asked}, the oldest there is {first}. Raise the logstore's retention or the consumers' speed"
+        )
+        LOG.error(text)
+        self._health.error(text)
+        self._metrics.expired_groups.labels(shard=str(self._shard)).inc(first - asked)
+
+    def _start_from_oldest(self, job: Job, error: CursorInvalidError) -> None:
+        """The position is refused: go on at the oldest log there is, never at the end."""
+        try:
+            oldest = self._source.cursor(self._shard, "begin")
+        except SourceError as exc:
+            self._failed(exc)
+            return
+        if oldest > job.position:
+            self._count_expired(job.position, oldest)
+            self._progress.jump(job, oldest)
+        elif oldest < job.position and self._source_ends_before(job.position):
+            text = (
+                f"shard {self._shard}: position {job.position} lies beyond the shard's end: the logstore was made "
+                f"anew. Starting again at its oldest log, {oldest}"
+            )
+            LOG.error(text)
+            self._health.error(text)
+            self._metrics.expired_groups.labels(shard=str(self._shard)).inc()
+            self._saver.restart(oldest)
+            self._progress.restart(oldest)
+        else:
+            self._failed(error)
+
+    def _source_ends_before(self, position: int) -> bool:
+        try:
+            return self._source.cursor(self._shard, "end") < position
+        except SourceError as exc:
+            self._failed(exc)
+            return False
+
+    # --- failures ---
+
+    def _succeeded(self) -> None:
+        if self._failures:
+            LOG.info("shard %d: SLS answers again", self._shard)
+        self._failures = 0
+        self._health.release(self._who)
+
+    def _failed(self, error: SourceError) -> None:
+        if isinstance(error, NotOwnerError):
+            raise error
+        retry_after = error.retry_after_s if isinstance(error, TransientSourceError) else None
+        delay = self._backoff.delay(self._failures, self._random, retry_after_s=retry_after)
+        if self._failures == 0 or isinstance(error, CredentialsRefusedError):
+            LOG.warning("shard %d: %s", self._shard, error)
+        self._failures += 1
+        if self._failures > 1:
+            self._health.hold(self._who, str(error))
+            self._health.error(str(error))
+        self._retry_at = time.monotonic() + delay
+
+    def _rest(self) -> None:
+        """Wait until something is due; a job that becomes possible, or a stop, ends the wait."""
+        now = time.monotonic()
+        job = self._progress.next_job()
+        pull_in = 0.0 if job is None else self._due_at(job) - now
+        seconds = min(REST_S, pull_in) if pull_in > 0 else REST_S
+        save_in = self._saver.due_in(self._progress.position)
+        if save_in is not None and self._lease.valid():
+            seconds = min(seconds, max(save_in, SHORTEST_REST_S))
+        self._pulse.waiting(seconds, "")
+        self._progress.rest(seconds, full=job is None)
+        self._pulse.moved()
+
+    # --- checkpoint, lag ---
+
+    def _keep_house(self) -> None:
+        self._save_if_due()
+        now = time.monotonic()
+        if now >= self._next_compare_at:
+            self._next_compare_at = now + COMPARE_S
+            self._compare()
+        if now >= self._next_lag_at:
+            self._next_lag_at = now + LAG_S
+            self._measure_lag()
+
+    def _save_if_due(self, *, at_once: bool = False) -> None:
+        position = self._progress.position
+        due = self._saver.due_in(position)
+        if due is None or (due > 0 and not at_once) or not self._lease.valid():
+            return
+        self._pulse.waiting(CALL_S, "saving the checkpoint")
+        try:
+            self._saver.save(position)
+            self._metrics.last_checkpoint.labels(shard=str(self._shard)).set_to_current_time()
+        except NotOwnerError:
+            raise
+        except SourceError as exc:
+            LOG.warning("shard %d: the checkpoint %d was not saved: %s", self._shard, position, exc)
+            self._health.error(str(exc))
+        finally:
+            self._pulse.moved()
+
+    def _compare(self) -> None:
+        self._pulse.waiting(CALL_S, "comparing the checkpoint")
+        try:
+            self._saver.compare()
+        except SourceError as exc:
+            LOG.debug("shard %d: the stored checkpoint was not compared: %s", self._shard, exc)
+        finally:
+            self._pulse.moved()
+
+    def _measure_lag(self) -> None:
+        """Ask for the receipt time of the oldest group not settled, unless there is none or it is young."""
+        if self._caught_up and (self._progress.idle() or self._progress.unsettled_for_s() < LAG_S):
+            self.lag_s = 0.0 if self._progress.idle() else self._progress.unsettled_for_s()
+        else:
+            self._pulse.waiting(CALL_S, "measuring the lag")
+            try:
+                received = self._source.cursor_time(self._shard, self._progress.position)
+                self.lag_s = max(0.0, time.time() - received)
+            except SourceError as exc:
+                LOG.debug("shard %d: the lag was not measured: %s", self._shard, exc)
+                return
+            finally:
+                self._pulse.moved()
+        self._metrics.shard_lag.labels(shard=str(self._shard)).set(self.lag_s)
+
+
+def _wrong_positions(job: Job, pulled: Pulled) -> TransientSourceError:
+    return TransientSourceError(
+        f"the service answered {pulled.groups} log groups that end at {pulled.next_position} "
+        f"when position {job.position} was asked for; asking again"
+    )

@@ -1,0 +1,240 @@
+"""The sender thread of one shard: encode, look at the gate, hand over, and tell the progress what settled.
+
+It knows no HTTP, no syslog and no SLS call: batches come from `Progress`, bytes leave through a `Lane`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Optional
+
+from sls_siem.codec.model import Batch, Encoder, Oversize, Payload
+from sls_siem.dead_letter import DeadLetter
+from sls_siem.delivery.gate import ShardGate
+from sls_siem.delivery.limits import RateLimit
+from sls_siem.delivery.notice import notice_batch
+from sls_siem.delivery.progress import Item, Progress
+from sls_siem.delivery.rejects import RejectPolicy
+from sls_siem.delivery.stop import Stop
+from sls_siem.errors import CodecError, Stopped
+from sls_siem.health import Pulse
+from sls_siem.metrics import Metrics
+from sls_siem.siem.output import Lane, Rejection, Report
+
+LOG = logging.getLogger(__name__)
+IDLE_S = 1.0
+SHORTEST_POLL_S = 0.01
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Token of an announcement: it has no place in the ledger, and is sent again when it was lost."""
+
+    letter: DeadLetter
+
+
+class Sender:
+    """Ships the batches of one shard.
+
+    Args:
+        shard: shard id.
+        progress: where batches come from and outcomes go to.
+        encoder: turns batches into payloads.
+        reference: the plain Python encoder, tried on what `encoder` could not walk.
+        stop: the shard's stop signal.
+        pulse: this thread's sign of life.
+        metrics: counted here: pulled logs, delivered events and bytes.
+        limits: events a second, bytes a second.
+        host: named in notices.
+        wall: epoch seconds.
+    """
+
+    def __init__(
+        self,
+        shard: int,
+        progress: Progress,
+        *,
+        encoder: Encoder,
+        reference: Encoder,
+        stop: Stop,
+        pulse: Pulse,
+        metrics: Metrics,
+        limits: tuple[RateLimit, RateLimit],
+        host: str,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._shard = shard
+        self._progress = progress
+        self._encoder = encoder
+        self._reference = reference
+        self._stop = stop
+        self._pulse = pulse
+        self._metrics = metrics
+        self._limits = limits
+        self._host = host
+        self._wall = wall
+        self._notices: deque[Notice] = deque()
+        self._batch: Optional[Batch] = None
+        self._encoded = 0
+        self._failed_at: Optional[int] = None
+        self._lane: Lane
+        self._gate: ShardGate
+        self._policy: RejectPolicy
+
+    def connect(self, lane: Lane, gate: ShardGate, policy: RejectPolicy) -> None:
+        """Give the way out, the gate before it, and what becomes of refused events (they need each other)."""
+        self._lane = lane
+        self._gate = gate
+        self._policy = policy
+
+    def run(self) -> None:
+        """Ship until told to stop, then settle what is in flight as far as the drain allows."""
+        try:
+            while not self._stop.asked:
+                self._step()
+            self._absorb(self._lane.poll())
+        except Stopped:
+            LOG.debug("shard %d: sender stopped", self._shard)
+        finally:
+            self._progress.close()
+        if not self._stop.over:
+            seconds = self._stop.remaining_s()
+            self._pulse.waiting(seconds, "draining")
+            self._absorb(self._lane.finish(seconds))
+        self._lane.close()
+
+    def _step(self) -> None:
+        next_poll = self._lane.next_poll_s()
+        pause = IDLE_S if next_poll is None else min(IDLE_S, max(next_poll, SHORTEST_POLL_S))
+        self._pulse.waiting(pause, "")
+        item = self._progress.take(pause)
+        self._pulse.moved()
+        if item is not None:
+            self._ship(item)
+        self._poll_when_due()
+        self._announce()
+
+    def _poll_when_due(self) -> None:
+        due = self._lane.next_poll_s()
+        if due is not None and due <= 0:
+            self._absorb(self._lane.poll())
+
+    def _ship(self, item: Item) -> None:
+        self._batch = item.batch
+        self._encoded = item.batch.skip
+        done = False
+        try:
+            encoder = self._reference if self._suspicious(item.batch) else self._encoder
+            for encoded in encoder.encode(item.batch):
+                if not self._progress.current(item):
+                    return
+                self._hand_over(item, encoded)
+            done = self._progress.current(item)
+        except CodecError as exc:
+            self._undecodable(item, exc)
+        finally:
+            self._batch = None
+            if done:
+                self._progress.finished(item)
+            else:
+                self._progress.abandoned(item)
+
+    def _hand_over(self, item: Item, encoded: object) -> None:
+        if isinstance(encoded, Oversize):
+            entry = self._progress.enter(item, encoded.span, len(encoded.event))
+            answer = f"longer than syslog.max_bytes ({len(encoded.event)} bytes of message)"
+            self._policy.give_up(self._letter(encoded.event_id, "oversize", answer, encoded.event))
+            self._absorb(Report(settled=(entry,)))
+            self._encoded += 1
+            return
+        assert isinstance(encoded, Payload)
+        self._metrics.pulled_logs.inc(encoded.events)
+        self._keep_to_limits(encoded)
+        entry = self._progress.enter(item, encoded.span, len(encoded.data))
+        report = self._lane.send(encoded, entry)
+        self._encoded += encoded.events
+        if not report.in_order:
+            self._gate.passed()
+        self._absorb(report)
+        self._poll_when_due()
+
+    def _keep_to_limits(self, payload: Payload) -> None:
+        events, size = self._limits
+        delay = max(events.delay(payload.events), size.delay(len(payload.data)))
+        if delay > 0:
+            self._pulse.waiting(delay, "keeping to the configured speed limit")
+            if self._stop.wait(delay):
+                raise Stopped
+            self._pulse.moved()
+
+    def _absorb(self, report: Report) -> None:
+        settled = self._progress.report(report)
+        if settled.events:
+            self._metrics.delivered_events.inc(settled.events)
+            self._metrics.delivered_bytes.inc(settled.size)
+        self._notices.extend(token for token in report.lost if isinstance(token, Notice))
+
+    # --- events that will never be taken ---
+
+    def reject(self, rejection: Rejection) -> None:
+        """Give one event of the payload in hand up; see `Gate.reject`."""
+        if self._batch is None:
+            LOG.error("shard %d: the SIEM refuses a notice: %s: %s", self._shard, rejection.reason, rejection.answer)
+            return
+        event_id = self._encoder.event_id(self._batch, self._encoded + rejection.index)
+        event = self._encoder.split(rejection.payload.data)[rejection.index]
+        self._policy.give_up(self._letter(event_id, rejection.reason, rejection.answer, event))
+
+    def _letter(self, event_id: str, reason: str, answer: str, event: bytes) -> DeadLetter:
+        return DeadLetter(event_id, self._shard, reason, answer, event, self._wall())
+
+    def written(self, letter: DeadLetter) -> None:
+        """A letter is durable: announce it once the payload in hand has left."""
+        self._notices.append(Notice(letter))
+
+    def _announce(self) -> None:
+        while self._notices and not self._stop.asked:
+            notice = self._notices.popleft()
+            for encoded in self._encoder.encode(notice_batch(notice.letter, self._host)):
+                if isinstance(encoded, Payload):
+                    self._absorb(self._lane.send(encoded, notice))
+
+    # --- log groups that cannot be walked ---
+
+    def _suspicious(self, batch: Batch) -> bool:
+        """It holds a group that failed before: let the reference codec try."""
+        return self._failed_at is not None and batch.position <= self._failed_at < batch.next_position
+
+    def _undecodable(self, item: Item, error: CodecError) -> None:
+        batch = item.batch
+        failed_before = self._suspicious(batch)
+        failed_at = batch.position + (0 if batch.regrouped else max(0, error.group_index))
+        self._failed_at = failed_at
+        if not failed_before:
+            LOG.warning("shard %d: log group at %d: %s; pulling it again", self._shard, failed_at, error)
+            self._progress.read_again()
+        elif batch.groups > 1:
+            LOG.warning("shard %d: log group at %d: %s; pulling it alone", self._shard, failed_at, error)
+            self._progress.read_again(alone_until=batch.next_position if batch.regrouped else failed_at + 1)
+        else:
+            self._give_up_group(item, error)
+
+    def _give_up_group(self, item: Item, error: CodecError) -> None:
+        batch = item.batch
+        letter = DeadLetter(
+            f"{batch.shard}-{batch.position}",
+            batch.shard,
+            "undecodable",
+            str(error),
+            batch.body,
+            self._wall(),
+            raw=True,
+            position=batch.position,
+        )
+        self._policy.give_up(letter)
+        self._progress.pass_over(item)
+

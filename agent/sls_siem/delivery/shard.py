@@ -1,0 +1,299 @@
+"""One held shard: its reader and its sender, started, drained and joined as one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Optional
+
+from sls_siem.codec.model import Encoder
+from sls_siem.dead_letter import DeadLetters
+from sls_siem.delivery.checkpoint import CheckpointSaver
+from sls_siem.delivery.gate import LeaseView, ShardGate
+from sls_siem.delivery.limits import RateLimit
+from sls_siem.delivery.pacing import Pacer
+from sls_siem.delivery.progress import Progress
+from sls_siem.delivery.reader import Reader, ReaderSettings, Source
+from sls_siem.delivery.rejects import RejectPolicy
+from sls_siem.delivery.sender import Sender
+from sls_siem.delivery.stop import Stop
+from sls_siem.delivery.window import Window
+from sls_siem.errors import NotOwnerError, SourceError
+from sls_siem.health import Health, Pulse
+from sls_siem.metrics import Metrics
+from sls_siem.retry import Backoff
+from sls_siem.siem.output import Output
+
+LOG = logging.getLogger(__name__)
+CALL_S = 30.0
+
+
+@dataclass(frozen=True)
+class ShardStatus:
+    """One row of `status.json`."""
+
+    shard: int
+    position: Optional[int]
+    saved: Optional[int]
+    lag_s: Optional[float]
+    unsettled_bytes: int
+    mb_per_s: float
+
+
+@dataclass(frozen=True)
+class DeliverySettings:
+    """What delivery needs of the configuration.
+
+    Args:
+        consumer: our consumer name.
+        regrouped: a query or processor is set.
+        checkpoint_s: shortest time between two saves of a shard.
+        unsettled_s: how long the saved position may stay behind what was sent.
+        batch_bytes: size of one request to the SIEM.
+        batch_age_s: longest time a log waits for its batch to fill.
+        host: named in notices.
+    """
+
+    consumer: str
+    regrouped: bool
+    checkpoint_s: float
+    unsettled_s: float
+    batch_bytes: int
+    batch_age_s: float
+    host: str
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all shards of the process share.
+
+    Args:
+        settings: of the configuration.
+        output: the SIEM.
+        encoder: turns batches into payloads.
+        reference: the plain Python encoder.
+        letters: the dead letters; None means `on_reject = "hold"`.
+        window: bytes that may be held.
+        limits: events a second, bytes a second.
+        lease: sends and saves need it.
+        health: threads, holds, errors.
+        metrics: counters and gauges.
+        fatal: told of an error that must end the process.
+    """
+
+    settings: DeliverySettings
+    output: Output
+    encoder: Encoder
+    reference: Encoder
+    letters: Optional[DeadLetters]
+    window: Window
+    limits: tuple[RateLimit, RateLimit]
+    lease: LeaseView
+    health: Health
+    metrics: Metrics
+    fatal: Callable[[BaseException], None]
+
+
+class ShardWorker:
+    """Owns the two threads of one shard.
+
+    Args:
+        shard: shard id.
+        source: an SLS session of its own.
+        shared: what all shards share.
+        ended: called once, from the reader thread, when both threads have ended.
+    """
+
+    def __init__(self, shard: int, source: Source, shared: Shared, ended: Callable[[ShardWorker], None]) -> None:
+        self.shard = shard
+        self._source = source
+        self._shared = shared
+        self._ended = ended
+        self._stop = Stop()
+        self._random = Random()
+        self._saver = CheckpointSaver(
+            source,
+            shard,
+            consumer=shared.settings.consumer,
+            every_s=shared.settings.checkpoint_s,
+            clock=time.monotonic,
+        )
+        self._pacer = Pacer(shared.settings.batch_bytes, shared.settings.batch_age_s)
+        self._progress: Optional[Progress] = None
+        self._reader: Optional[Reader] = None
+        self._sender_ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"shard-{shard}-reader", daemon=True)
+
+    def start(self) -> None:
+        """Start reading at the stored checkpoint."""
+        self._thread.start()
+
+    def drain(self, seconds: float) -> None:
+        """Stop pulling, settle what is in hand, save; `ended` is called at most about `seconds` later."""
+        self._stop.drain(seconds)
+        self._wake()
+
+    def abandon(self) -> None:
+        """Send and save nothing more: the shard is, or may be, somebody else's."""
+        self._stop.now()
+        self._wake()
+
+    def join(self, seconds: float) -> bool:
+        """Wait for the end; True when both threads have ended."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    @property
+    def stopping(self) -> bool:
+        """It was told to end."""
+        return self._stop.asked
+
+    @property
+    def dropped(self) -> bool:
+        """It may neither send nor save any more."""
+        return self._stop.dropped
+
+    def _wake(self) -> None:
+        if self._progress is not None:
+            self._progress.wake()
+
+    def status(self) -> ShardStatus:
+        """Tell where the shard stands."""
+        progress, reader = self._progress, self._reader
+        return ShardStatus(
+            shard=self.shard,
+            position=None if progress is None else progress.position,
+            saved=self._saver.saved,
+            lag_s=None if reader is None else reader.lag_s,
+            unsettled_bytes=0 if progress is None else progress.unsettled_bytes,
+            mb_per_s=self._pacer.bytes_per_s / 1e6,
+        )
+
+    # --- the reader thread ---
+
+    def _run(self) -> None:
+        pulse = self._shared.health.pulse(self._thread.name)
+        try:
+            self._work(pulse)
+        except NotOwnerError as exc:
+            LOG.warning("shard %d: given up, the service says it is not ours: %s", self.shard, exc)
+            self._stop.now()
+        except BaseException as exc:  # noqa: BLE001 - top of a thread: the process must not live on without it
+            self._stop.now()
+            self._shared.fatal(exc)
+        finally:
+            self._wake()
+            if self._progress is not None:
+                self._sender_ended.wait()
+            self._shared.health.ended(pulse)
+            self._shared.health.release(f"shard {self.shard}")
+            self._shared.health.release(f"shard {self.shard} reading")
+            self._ended(self)
+
+    def _work(self, pulse: Pulse) -> None:
+        position = self._first_position(pulse)
+        if position is None:
+            return
+        LOG.info("shard %d: reading from position %d", self.shard, position)
+        self._progress = Progress(position, give_back=self._shared.window.give_back, clock=time.monotonic)
+        self._reader = self._make_reader(self._progress, pulse)
+        sender = threading.Thread(
+            target=self._run_sender, args=(self._progress,), name=f"shard-{self.shard}-sender", daemon=True
+        )
+        sender.start()
+        self._reader.run(self._sender_ended.is_set)
+
+    def _first_position(self, pulse: Pulse) -> Optional[int]:
+        """Read the stored checkpoint; a shard without one is younger than the group and is read from its begin."""
+        backoff, failures, who = Backoff(0.2, 30.0), 0, f"shard {self.shard}"
+        while not self._stop.asked:
+            pulse.waiting(2 * CALL_S, "reading the checkpoint")
+            try:
+                stored = self._saver.load()
+                if stored is None:
+                    stored = self._source.cursor(self.shard, "begin")
+                self._shared.health.release(who)
+                return stored
+            except NotOwnerError:
+                raise
+            except SourceError as exc:
+                delay = backoff.delay(failures, self._random)
+                failures += 1
+                self._shared.health.hold(who, str(exc))
+                self._shared.health.error(str(exc))
+                LOG.warning("shard %d: the checkpoint cannot be read: %s", self.shard, exc)
+                pulse.waiting(delay, "pausing before reading the checkpoint again")
+                self._stop.wait(delay)
+        return None
+
+    def _make_reader(self, progress: Progress, pulse: Pulse) -> Reader:
+        shared = self._shared
+        return Reader(
+            self.shard,
+            self._source,
+            self._saver,
+            progress,
+            window=shared.window,
+            pacer=self._pacer,
+            settings=ReaderSettings(shared.settings.regrouped, shared.settings.unsettled_s),
+            lease=shared.lease,
+            stop=self._stop,
+            pulse=pulse,
+            health=shared.health,
+            metrics=shared.metrics,
+            random=self._random,
+            sleep=self._sender_ended.wait,
+        )
+
+    # --- the sender thread ---
+
+    def _run_sender(self, progress: Progress) -> None:
+        pulse = self._shared.health.pulse(threading.current_thread().name)
+        try:
+            self._make_sender(progress, pulse).run()
+        except BaseException as exc:  # noqa: BLE001 - top of a thread: the process must not live on without it
+            self._stop.now()
+            self._shared.fatal(exc)
+        finally:
+            self._shared.health.ended(pulse)
+            self._sender_ended.set()
+            progress.wake()
+
+    def _make_sender(self, progress: Progress, pulse: Pulse) -> Sender:
+        shared = self._shared
+        who = f"shard {self.shard}"
+        sender = Sender(
+            self.shard,
+            progress,
+            encoder=shared.encoder,
+            reference=shared.reference,
+            stop=self._stop,
+            pulse=pulse,
+            metrics=shared.metrics,
+            limits=shared.limits,
+            host=shared.settings.host,
+        )
+        gate = ShardGate(
+            who,
+            lease=shared.lease,
+            stop=self._stop,
+            pulse=pulse,
+            health=shared.health,
+            metrics=shared.metrics,
+            rejects=sender,
+        )
+        policy = RejectPolicy(
+            shared.letters,
+            who=who,
+            stop=self._stop,
+            pulse=pulse,
+            health=shared.health,
+            metrics=shared.metrics,
+            written=sender.written,
+        )
+        sender.connect(shared.output.lane(self.shard, gate), gate, policy)
+        return sender
