@@ -1,0 +1,100 @@
+"""TLS client contexts: what may be spoken, who is trusted, who we are. Knows no configuration key."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Optional, Union
+
+from sls_siem.errors import ConfigError
+
+PathLike = Union[str, Path]
+
+_MINIMUM = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+_PARTIAL_CHAIN = 0x80000  # X509_V_FLAG_PARTIAL_CHAIN; `ssl` names it from Python 3.10 on
+
+
+def client_context(
+    *,
+    ca_file: Optional[PathLike] = None,
+    cert_file: Optional[PathLike] = None,
+    key_file: Optional[PathLike] = None,
+    minimum: str = "1.2",
+    verify: bool = True,
+) -> ssl.SSLContext:
+    """Make a context for connections that we open; it checks the chain and the host name.
+
+    Args:
+        ca_file: PEM file with the only certificates to trust (authorities, or the server's own); None trusts the
+            system's authorities.
+        cert_file: PEM file with our certificate, chain behind it, for a server that asks for one.
+        key_file: PEM file with its private key, not encrypted; None when it is in `cert_file`.
+        minimum: "1.2" or "1.3".
+        verify: False accepts any certificate of anybody.
+
+    Raises:
+        ConfigError: a file cannot be read or holds something else.
+    """
+    # Not ssl.create_default_context: from Python 3.13 on that refuses authorities which earlier versions take.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = _MINIMUM[minimum]
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif ca_file is None:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    else:
+        _trust(context, ca_file)
+    if cert_file is not None:
+        _identify(context, cert_file, key_file)
+    elif key_file is not None:
+        raise ConfigError([f"{key_file}: a private key without a certificate: name the certificate's file too"])
+    return context
+
+
+def _trust(context: ssl.SSLContext, ca_file: PathLike) -> None:
+    _readable(ca_file)
+    try:
+        context.load_verify_locations(cafile=str(ca_file))
+    except (ssl.SSLError, OSError) as exc:
+        raise ConfigError([f"{ca_file}: holds no CA certificate in PEM form ({_reason(exc)})"]) from exc
+    context.verify_flags |= _PARTIAL_CHAIN  # the operator may trust one server or one intermediate, without its root
+
+
+def _identify(context: ssl.SSLContext, cert_file: PathLike, key_file: Optional[PathLike]) -> None:
+    _readable(cert_file)
+    if key_file is not None:
+        _readable(key_file)
+    key = key_file if key_file is not None else cert_file
+    try:
+        context.load_cert_chain(str(cert_file), str(key), password=_no_password)
+    except _EncryptedKeyError as exc:
+        raise ConfigError([f"{key}: the private key is encrypted: store it without a passphrase, mode 0600"]) from exc
+    except (ssl.SSLError, OSError) as exc:
+        raise ConfigError([f"{cert_file}: {_pair_problem(exc, key)} ({_reason(exc)})"]) from exc
+
+
+class _EncryptedKeyError(Exception):
+    """OpenSSL asked for a passphrase, which nobody is there to type."""
+
+
+def _no_password() -> str:
+    raise _EncryptedKeyError
+
+
+def _pair_problem(exc: OSError, key: PathLike) -> str:
+    if "KEY_VALUES_MISMATCH" in str(exc):
+        return f"does not belong to the private key in {key}"
+    return f"no certificate and private key in PEM form here and in {key}"
+
+
+def _readable(path: PathLike) -> None:
+    try:
+        with Path(path).open("rb") as file:
+            file.read(1)
+    except OSError as exc:
+        raise ConfigError([f"{path}: cannot be read: {exc.strerror or exc}"]) from exc
+
+
+def _reason(exc: OSError) -> str:
+    return (getattr(exc, "reason", None) or exc.strerror or str(exc)).replace("_", " ").lower()
