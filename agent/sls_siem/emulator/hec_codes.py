@@ -111,7 +111,8 @@ def json_answer(status: int, value: object) -> Answer:
 
 def html_answer(status: int, title: str, text: str) -> Answer:
     """Make a page as the web server in front of HEC, or a load balancer, sends it."""
-    page = f"<!doctype html><html><head><title>{status} {title}</title></head><body><h1>{title}</h1><p>{text}</p></body></html>"
+    head = f"<head><title>{status} {title}</title></head>"
+    page = f"<!doctype html><html>{head}<body><h1>{title}</h1><p>{text}</p></body></html>"
     return Answer(status, page.encode(), {"Content-Type": "text/html; charset=UTF-8"})
 
 

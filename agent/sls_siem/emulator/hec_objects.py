@@ -65,15 +65,21 @@ def read_objects(body: Union[bytes, bytearray, memoryview], rule: IndexRule, poi
     text = _text(body)
     reading = Reading()
     place = _skip_space(text, 0)
-    if not text:
-        reading.code = 6 if len(body) else 5
-    elif place == len(text):
+    whole = _bytes_of(text) == len(body)
+    if whole and place == len(text):
         reading.code = 5
     while place < len(text) and not reading.code and not reading.trapped:
         place = _take(text, place, reading, rule=rule, poison=poison)
-    if not reading.code and not reading.trapped and len(text) and _bytes_of(text) != len(body):
+    if not whole and not reading.code and not reading.trapped:
         _refuse(reading, 6)
     return reading
+
+
+def read_raw(content: bytes) -> Reading:
+    """Read the body of a raw request: one event per line, no ids."""
+    if not content.strip():
+        return Reading(code=5)
+    return Reading(events=[("", line) for line in content.splitlines() if line.strip()])
 
 
 def _text(body: Union[bytes, bytearray, memoryview]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -104,3 +106,16 @@ def token_from(values: Mapping[str, object]) -> HecToken:
     if isinstance(indexes, list):
         changed["indexes"] = tuple(str(index) for index in indexes)
     return HecToken(**changed)  # type: ignore[arg-type]
+
+
+def token_of(authorization: str) -> Optional[str]:
+    """Find the token in `Splunk <token>` or in the password of `Basic`; None when it is neither."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "splunk" and value and " " not in value:
+        return value
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value, validate=True).decode().partition(":")[2] or None
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+    return None

@@ -157,7 +157,8 @@ class Listener:
         self._door: Optional[socket.socket] = None
         self._acceptor: Optional[threading.Thread] = None
         self._reservation = _bound(host, port)
-        self.host, self.port = self._reservation.getsockname()[:2]
+        address: tuple[str, int] = self._reservation.getsockname()[:2]
+        self.host, self.port = address
 
     @property
     def listening(self) -> bool:
