@@ -1,0 +1,78 @@
+"""What is allowed but should not go unsaid: secrets that are missing, peers that are not encrypted or not verified.
+
+`sls-siem check` prints it; nothing here stops the agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from sls_siem.config.model import Config
+from sls_siem.config.secrets import (
+    ACCESS_KEY_ID,
+    ACCESS_KEY_SECRET,
+    HEC_TOKEN,
+    SYSTEM_FOLDER,
+    TLS_CLIENT_KEY,
+    find_secret,
+    places_of,
+)
+
+
+@dataclass(frozen=True)
+class WantedSecret:
+    """A secret that the configuration cannot work without.
+
+    Args:
+        name: such as `hec-token`.
+        file: the value of the key's `*_file`, when set.
+    """
+
+    name: str
+    file: Optional[str]
+
+
+def wanted_secrets(config: Config) -> tuple[WantedSecret, ...]:
+    """List the secrets that the configuration cannot work without."""
+    wanted = []
+    credentials = config.sls.credentials
+    if credentials.source == "access-key":
+        wanted.append(WantedSecret(ACCESS_KEY_ID, credentials.access_key_id_file))
+        wanted.append(WantedSecret(ACCESS_KEY_SECRET, credentials.access_key_secret_file))
+    if config.siem.output == "hec":
+        wanted.append(WantedSecret(HEC_TOKEN, config.hec.token_file))
+    if config.tls.cert_file is not None:
+        wanted.append(WantedSecret(TLS_CLIENT_KEY, config.tls.key_file))
+    return tuple(wanted)
+
+
+def warnings_for(config: Config, environ: Mapping[str, str], *, system_folder: Path = SYSTEM_FOLDER) -> tuple[str, ...]:
+    """Name what is allowed but should be known, one line each; an empty tuple when all is well."""
+    return (*_missing_secrets(config, environ, system_folder), *_weak_peers(config))
+
+
+def _missing_secrets(config: Config, environ: Mapping[str, str], system_folder: Path) -> list[str]:
+    lines = []
+    for wanted in wanted_secrets(config):
+        if find_secret(wanted.name, file=wanted.file, environ=environ, system_folder=system_folder) is None:
+            places = places_of(wanted.name, file=wanted.file, environ=environ, system_folder=system_folder)
+            looked = ", ".join(place.label for place in places) or "nowhere: this is not root and not the unit"
+            lines.append(f"secret {wanted.name}: not found, looked in {looked}")
+    return lines
+
+
+def _weak_peers(config: Config) -> list[str]:
+    lines = []
+    if config.siem.output == "hec":
+        plain = [(f"hec.urls: {url}", "https") for url in config.hec.urls if url.startswith("http://")]
+    else:
+        plain = [(f"syslog.urls: {url}", "tls") for url in config.syslog.urls if url.startswith(("tcp://", "udp://"))]
+    lines += [f"{what}: logs travel unencrypted, use {better}:// where the SIEM offers it" for what, better in plain]
+    if config.sls.endpoint.startswith("http://"):
+        lines.append(f"sls.endpoint: {config.sls.endpoint}: logs travel unencrypted, use https:// outside tests")
+    if not config.tls.verify:
+        lines.append("tls.verify: false: whoever answers at the SIEM's address gets the logs and the token")
+    return lines

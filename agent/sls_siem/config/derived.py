@@ -1,0 +1,70 @@
+"""Defaults that depend on other keys, and values that need this machine's name.
+
+Each entry fills in one key once all keys are parsed. It knows the meaning of keys, not where they came from.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Callable, Optional
+from urllib.parse import urlsplit
+
+from sls_siem.config.draft import Draft
+from sls_siem.config.template import escape_template
+from sls_siem.config.urls import region_of
+
+_Values = Mapping[str, Any]
+
+_FRAMING_BY_SCHEME = {"tls": "octet-counting", "tcp": "lf"}
+_UDP_MAX_BYTES = 1024  # RFC 3164 section 4.1; what receivers take without fragments on any path (RFC 5426 section 3.2)
+
+_DEFAULTS: Mapping[str, Callable[[_Values], object]] = {
+    "sls.region": lambda values: region_of(urlsplit(values["sls.endpoint"]).hostname or ""),
+    "hec.source": lambda values: escape_template(f"sls:{values['sls.project']}/{values['sls.logstore']}"),
+    "syslog.urls": lambda values: (values["syslog.url"],) if values["syslog.url"] else (),
+    "syslog.framing": lambda values: _FRAMING_BY_SCHEME.get(scheme_of(values["syslog.urls"]), "none"),
+    "syslog.app_name": lambda values: escape_template(values["sls.logstore"]),
+    "syslog.max_bytes": lambda values: _UDP_MAX_BYTES if scheme_of(values["syslog.urls"]) == "udp" else 8192,
+    "syslog.oversize": lambda values: "split" if values["siem.format"] in ("kv", "raw") else "truncate",
+}
+"""In an order in which each finds what it needs."""
+
+
+def scheme_of(urls: tuple[str, ...]) -> str:
+    """Name the scheme that the SIEM's addresses share; `tls` when there is none yet."""
+    return urls[0].partition("://")[0] if urls else "tls"
+
+
+def fill_in(draft: Draft, instance: int, *, machine_id_file: Path) -> None:
+    """Give every key that nobody set the default that follows from the others, and the consumer its name."""
+    for key, work_out in _DEFAULTS.items():
+        if key not in draft.given:
+            draft.values[key] = work_out(draft.values)
+    name = _consumer_name(draft, instance, machine_id_file)
+    if name is not None:
+        draft.values["sls.consumer_name"] = name
+
+
+def _consumer_name(draft: Draft, instance: int, machine_id_file: Path) -> Optional[str]:
+    name: str = draft.values["sls.consumer_name"]
+    if "{machine_id}" in name:
+        machine_id = _machine_id(machine_id_file)
+        if machine_id is None:
+            wanted = f"make {machine_id_file} readable (systemd-machine-id-setup) or use {{host}}"
+            draft.report("sls.consumer_name", "needs a machine id, and this machine tells none", wanted)
+            return None
+        name = name.replace("{machine_id}", machine_id)
+    # The service takes letters, digits and a few signs; a host's name should hold nothing else, but may.
+    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())
+    return name.replace("{host}", host).replace("{instance}", str(instance))
+
+
+def _machine_id(path: Path) -> Optional[str]:
+    try:
+        found = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return None
+    return found if re.fullmatch(r"[0-9a-f]{32}", found) else None
