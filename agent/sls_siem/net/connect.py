@@ -54,7 +54,7 @@ def connect(
     if failure is None:
         raise socket.gaierror(socket.EAI_NONAME, f"no address for {host}")
     if isinstance(failure, socket.timeout) and not isinstance(failure, DeadlineExceeded):
-        raise DeadlineExceeded(f"not connected within {limit.seconds:g} s") from failure
+        raise DeadlineExceeded(f"not connected within {limit.seconds:.3g} s") from failure
     raise failure
 
 
@@ -65,9 +65,10 @@ def secure(sock: socket.socket, tls: ssl.SSLContext, server_name: str, deadline:
         TimeoutError, ssl.SSLError, OSError: as in `connect` (`socket.timeout` on Python 3.9).
     """
     try:
+        server_name.encode("idna")  # asked first because `wrap_socket` would lose the socket over a bad name
         sock.settimeout(deadline.remaining())
         wrapped = tls.wrap_socket(sock, server_hostname=server_name, do_handshake_on_connect=False)
-    except ValueError as exc:
+    except UnicodeError as exc:
         sock.close()
         raise ssl.SSLError(f"server name {server_name!r} cannot be used: {exc}") from exc
     except BaseException:

@@ -33,7 +33,7 @@ class Deadline:
         """
         left = self._end - self._clock()
         if left <= 0:
-            raise DeadlineExceeded(f"not done within {self.seconds:g} s")
+            raise DeadlineExceeded(f"not done within {self.seconds:.3g} s")
         return left
 
     def capped(self, seconds: float) -> Deadline:

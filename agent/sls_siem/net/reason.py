@@ -13,7 +13,7 @@ def reason(exc: BaseException) -> str:
     if isinstance(exc, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {exc.verify_message.rstrip('.')}"
     if isinstance(exc, ssl.SSLError):
-        return f"TLS failed: {(exc.reason or exc.strerror or str(exc)).replace('_', ' ').lower()}"
+        return f"TLS failed: {(getattr(exc, 'reason', None) or exc.strerror or str(exc)).replace('_', ' ').lower()}"
     if isinstance(exc, (TimeoutError, socket.timeout)):
         return str(exc) if str(exc).startswith(("not ", "the resolver", "other names")) else "timed out"
     if isinstance(exc, OSError) and exc.strerror:

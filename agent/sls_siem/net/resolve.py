@@ -63,7 +63,7 @@ class Resolver:
             return literal
         lookup = self._join_or_start(host, port, deadline)
         if not lookup.done.wait(deadline.remaining()):
-            raise DeadlineExceeded(f"the resolver has not answered for {host} within {deadline.seconds:g} s")
+            raise DeadlineExceeded(f"the resolver has not answered for {host} within {deadline.seconds:.3g} s")
         if lookup.failure is not None:
             raise type(lookup.failure)(*lookup.failure.args) from lookup.failure
         return lookup.addresses

@@ -7,7 +7,8 @@ import socket
 
 from sls_siem.net.deadline import Deadline
 
-PIECE_BYTES = 262144
+SEND_BYTES = 262144
+READ_BYTES = 16384  # a greater buffer costs the allocator more than the whole receive of a small answer
 
 
 class ClosedError(ConnectionError):
@@ -39,7 +40,7 @@ class Wire:
         view = memoryview(data)
         while view:
             self.sock.settimeout(deadline.remaining())
-            view = view[self.sock.send(view[:PIECE_BYTES]) :]
+            view = view[self.sock.send(view[:SEND_BYTES]) :]
 
     def read_some(self, deadline: Deadline) -> bytes:
         """Read what is there, at least one byte; b"" at the peer's close."""
@@ -47,7 +48,7 @@ class Wire:
             data, self._held = self._held, b""
             return data
         self.sock.settimeout(deadline.remaining())
-        data = self.sock.recv(PIECE_BYTES)
+        data = self.sock.recv(READ_BYTES)
         self.received += len(data)
         return data
 
