@@ -1,0 +1,179 @@
+"""One shard: log groups by position, their receive times, and what retention has taken away.
+
+It must not know HTTP, consumer groups or compression. Its owner holds the lock.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from sls_siem.emulator.loggroups import field, split_list
+
+# PullLogs answers at most so many bytes, before compression (sls API reference, PullLogs).
+MAX_ANSWER_BYTES = 10 * 1024 * 1024
+HASH_END = (1 << 128) - 1
+
+
+@dataclass(frozen=True)
+class KeyRange:
+    """Hash keys from `begin` (inclusive) to `end` (exclusive, but for the very last key)."""
+
+    begin: int
+    end: int
+
+    def holds(self, key: int) -> bool:
+        return self.begin <= key < self.end or key == self.end == HASH_END
+
+
+@dataclass(frozen=True)
+class StoredGroup:
+    """One log group as it was appended.
+
+    Args:
+        shard: shard id.
+        position: the number in its own cursor.
+        received: epoch seconds of receipt.
+        trimmed: retention removed it, nobody can read it any more.
+        data: body of the LogGroup; empty when it was trimmed and not kept.
+    """
+
+    shard: int
+    position: int
+    received: float
+    trimmed: bool
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What one answer holds: the groups with the indices from `first` to before `last`."""
+
+    position: int
+    first: int
+    last: int
+    raw_bytes: int
+
+    @property
+    def groups(self) -> int:
+        return self.last - self.first
+
+    @property
+    def next_position(self) -> int:
+        return self.position + self.groups
+
+
+class Shard:
+    """A shard of a logstore.
+
+    Args:
+        number: its id.
+        base: position of its first group ever.
+        keys: its share of the hash keys.
+        created: epoch seconds.
+        parents: ids of the shards it was split or merged from.
+        keep_trimmed: keep what retention removed, for `stored`.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        *,
+        base: int,
+        keys: KeyRange,
+        created: int,
+        parents: tuple[int, ...] = (),
+        keep_trimmed: bool = True,
+    ) -> None:
+        self.number = number
+        self.base = base
+        self.keys = keys
+        self.created = created
+        self.parents = parents
+        self.read_only = False
+        self._keep_trimmed = keep_trimmed
+        self._begin = base
+        self._repeat = 1
+        self._frames: list[bytes] = []
+        self._ends: list[int] = [0]
+        self._received: list[float] = []
+
+    @property
+    def begin(self) -> int:
+        """Position of the oldest group that retention has left."""
+        return self._begin
+
+    @property
+    def end(self) -> int:
+        """Position of the next group to come."""
+        return self.base + len(self._frames) * self._repeat
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes ever appended, as a LogGroupList."""
+        return self._ends[-1] * self._repeat
+
+    def append(self, groups: Iterable[bytes], received: float) -> int:
+        """Store groups and return the position of the first."""
+        if self._repeat != 1:
+            raise ValueError(f"shard {self.number} repeats what was preloaded, nothing can be appended")
+        first = self.end
+        if self._received:
+            received = max(received, self._received[-1])
+        for group in groups:
+            self._frames.append(field(1, group))
+            self._ends.append(self._ends[-1] + len(self._frames[-1]))
+            self._received.append(received)
+        return first
+
+    def repeat(self, times: int) -> None:
+        """Let what is stored now be followed by itself until it stands there `times` times."""
+        if times < 1 or (times > 1 and not self._frames):
+            raise ValueError(f"shard {self.number} cannot repeat {len(self._frames)} groups {times} times")
+        self._repeat = times
+
+    # -------------------------------------------------------------------------------------------------------- reading
+
+    def extent(self, position: int, *, count: int, end: int) -> Extent:
+        """Choose the groups of one answer: from `position`, at most `count`, before `end`, at most 10 MiB."""
+        stop = min(end, self.end)
+        if position >= stop:
+            return Extent(position, 0, 0, 0)
+        first = (position - self.base) % len(self._frames)
+        last = min(first + count, len(self._frames), first + stop - position)
+        fitting = bisect_right(self._ends, self._ends[first] + MAX_ANSWER_BYTES) - 1
+        last = max(first + 1, min(last, fitting))
+        return Extent(position, first, last, self._ends[last] - self._ends[first])
+
+    def body(self, extent: Extent) -> bytes:
+        """Join an extent's groups to a LogGroupList."""
+        return b"".join(self._frames[extent.first : extent.last])
+
+    def received_at(self, position: int) -> float:
+        return self._received[(position - self.base) % len(self._frames)]
+
+    def position_at(self, received: float) -> int:
+        """Find the first group received then or later; the end when there is none."""
+        index = bisect_left(self._received, received)
+        if index == len(self._received):
+            return self.end
+        return max(self._begin, self.base + index)
+
+    def stored(self, start: int, stop: int) -> Iterator[StoredGroup]:
+        for position in range(max(start, self.base), min(stop, self.end)):
+            frame = self._frames[(position - self.base) % len(self._frames)]
+            data = split_list(frame)[0] if frame else b""
+            yield StoredGroup(self.number, position, self.received_at(position), position < self._begin, data)
+
+    # ------------------------------------------------------------------------------------------------------ retention
+
+    def trim(self, before: int) -> int:
+        """Remove the groups before that position and return how many that were."""
+        target = min(max(before, self._begin), self.end)
+        removed = target - self._begin
+        if not self._keep_trimmed and self._repeat == 1:
+            for index in range(self._begin - self.base, target - self.base):
+                self._frames[index] = b""
+        self._begin = target
+        return removed
