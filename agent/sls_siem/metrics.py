@@ -64,6 +64,27 @@ class Metrics:
         for gauge in (self.shard_lag, self.retention_left, self.last_checkpoint):
             gauge.remove(str(shard))
 
+    def totals(self) -> dict[str, int]:
+        """The counters that `status.json` repeats."""
+        return {
+            "pulled": _sum(self.pulled_logs),
+            "delivered": _sum(self.delivered_events),
+            "retried": _sum(self.retries),
+            "dead_lettered": _sum(self.dead_letters),
+        }
+
     def text(self) -> bytes:
         """Render the registry in the text exposition format."""
         return generate_latest(self.registry)
+
+
+def _sum(counter: Counter) -> int:
+    """Add up a counter over its labels."""
+    return int(
+        sum(
+            sample.value
+            for family in counter.collect()
+            for sample in family.samples
+            if sample.name.endswith("_total")
+        )
+    )

@@ -1,0 +1,7 @@
+"""`python -m sls_siem`."""
+
+import sys
+
+from sls_siem.cli import main
+
+sys.exit(main())

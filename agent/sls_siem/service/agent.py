@@ -1,0 +1,221 @@
+"""The agent as one object: everything made from the configuration, wired, started and drained.
+
+It knows no signal and no systemd: that is the main loop's affair (`run.py`).
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from typing import Optional
+
+from sls_siem.codec import codec_name, make_encoder, make_reference_encoder, settings_from
+from sls_siem.config import Config
+from sls_siem.dead_letter import DeadLetters
+from sls_siem.delivery.limits import RateLimit
+from sls_siem.delivery.pool import ShardPool
+from sls_siem.delivery.shard import DeliverySettings, Shared
+from sls_siem.delivery.window import Window
+from sls_siem.health import Health, Pulse
+from sls_siem.membership.lease import Lease
+from sls_siem.membership.member import Member
+from sls_siem.metrics import Metrics
+from sls_siem.service.caught_up import CaughtUpWatch
+from sls_siem.service.places import state_directory
+from sls_siem.service.status import Snapshot
+from sls_siem.siem import make_output
+from sls_siem.sls.client import SlsClient
+from sls_siem.sls.credentials import credential_source
+from sls_siem.sls.start import prepare_positions
+from sls_siem.version import __version__
+
+PREPARE_S = 60.0
+LEAVE_S = 5.0
+
+
+class Agent:
+    """One instance, from join to drain.
+
+    Args:
+        config: the configuration in force.
+        health: threads, holds, errors.
+        metrics: counters and gauges.
+        until_caught_up: `caught_up` is set once every shard is read up to its present end.
+    """
+
+    def __init__(self, config: Config, *, health: Health, metrics: Metrics, until_caught_up: bool = False) -> None:
+        self._config = config
+        self._health = health
+        self._metrics = metrics
+        self.woken = threading.Event()
+        self.caught_up = threading.Event()
+        self.failure: Optional[BaseException] = None
+        self.draining = False
+        self._leaving = threading.Event()
+        self.generation = 1
+        self._state, self._since = "starting", time.time()
+        self._credentials = credential_source(config.sls.credentials)
+        self._client = SlsClient(config.sls, self._credentials)
+        self._lease = Lease(config.sls.group_timeout_s)
+        self._output = make_output(config)
+        self._pool = ShardPool(
+            self._shared(), open_source=self._client.session, drain_s=config.delivery.drain_s
+        )
+        self._member = Member(
+            self._client.session(),
+            self._pool,
+            self._lease,
+            interval_s=config.sls.heartbeat_s,
+            group_timeout_s=config.sls.group_timeout_s,
+            prepare=self._prepare,
+            health=health,
+            metrics=metrics,
+            fatal=self._fail,
+        )
+        self._pool.on_end(self._member.look)
+        self._watch = self._make_watch() if until_caught_up else None
+        metrics.build_info.labels(version=__version__, codec=codec_name()).set(1)
+
+    def _shared(self) -> Shared:
+        config = self._config
+        settings = settings_from(config)
+        return Shared(
+            settings=DeliverySettings(
+                consumer=config.sls.consumer_name,
+                regrouped=bool(config.sls.query or config.sls.processor),
+                checkpoint_s=config.delivery.checkpoint_s,
+                unsettled_s=config.delivery.unsettled_s,
+                batch_bytes=config.hec.batch_bytes,
+                batch_age_s=config.hec.batch_age_s,
+                host=socket.gethostname(),
+            ),
+            output=self._output,
+            encoder=make_encoder(settings),
+            reference=make_reference_encoder(settings),
+            letters=self._dead_letters(),
+            window=Window(config.delivery.window_bytes),
+            limits=(
+                RateLimit(config.delivery.max_events_per_s, time.monotonic),
+                RateLimit(config.delivery.max_bytes_per_s, time.monotonic),
+            ),
+            lease=self._lease,
+            health=self._health,
+            metrics=self._metrics,
+            fatal=self._fail,
+        )
+
+    def _dead_letters(self) -> Optional[DeadLetters]:
+        if self._config.delivery.on_reject == "hold":
+            return None
+        return DeadLetters(state_directory(self._config.instance), self._config.delivery.dead_letter_max_bytes)
+
+    def _make_watch(self) -> CaughtUpWatch:
+        def done() -> None:
+            self.caught_up.set()
+            self.woken.set()
+
+        return CaughtUpWatch(self._client.session(), health=self._health, done=done, fatal=self._fail)
+
+    def _fail(self, error: BaseException) -> None:
+        if self.failure is None:
+            self.failure = error
+        self.woken.set()
+
+    # --- life ---
+
+    def start(self) -> None:
+        """Start every thread; nothing here waits for SLS or the SIEM."""
+        self._member.start()
+        if self._watch is not None:
+            self._watch.start()
+
+    def _prepare(self, pulse: Pulse) -> Optional[float]:
+        """Make or find the consumer group and its first positions (heartbeat thread)."""
+        sls = self._config.sls
+
+        def wait(seconds: float) -> bool:
+            pulse.waiting(seconds, "waiting for the consumer group's first positions")
+            stopped = self._leaving.wait(seconds)
+            pulse.waiting(PREPARE_S, "preparing the consumer group")
+            return stopped
+
+        pulse.waiting(PREPARE_S, "preparing the consumer group")
+        report = prepare_positions(
+            self._client.session(),
+            start=sls.start,
+            group_timeout_s=sls.group_timeout_s,
+            in_order=sls.in_order,
+            wait=wait,
+        )
+        return None if report is None else float(report.timeout_s)
+
+    def reload_secrets(self) -> None:
+        """Read the access key again at the next request; the SIEM's token is read again whenever it is refused."""
+        self._credentials.reload()
+
+    def drain(self, seconds: float) -> None:
+        """Stop pulling, settle and save what is in hand, leave the group; returns after at most about `seconds`."""
+        self.draining = True
+        self._leaving.set()
+        if self._watch is not None:
+            self._watch.stop()
+        self._member.leave()
+        self._pool.hand_over_all(seconds)
+
+    def drained(self) -> bool:
+        """Every shard has been handed over."""
+        return not self._pool.working() and not self._pool.ending()
+
+    def unsettled_bytes(self) -> int:
+        """What the drain still waits for."""
+        return sum(row.unsettled_bytes for row in self._pool.status())
+
+    def leave(self) -> None:
+        """Tell the service that nothing is held."""
+        self._member.stop(LEAVE_S)
+
+    def abandon(self) -> None:
+        """Send and save nothing more, at once."""
+        self._leaving.set()
+        self._pool.abandon_all()
+
+    def close(self) -> None:
+        """Release what the shards shared."""
+        self._output.close()
+
+    # --- status ---
+
+    def snapshot(self) -> Snapshot:
+        """Tell how the process is."""
+        shards = tuple(self._pool.status())
+        holds = self._health.holds()
+        self._note_state(holds)
+        endpoints = self._output.endpoints()
+        for endpoint in endpoints:
+            self._metrics.siem_up.labels(endpoint=endpoint.url).set(1 if endpoint.up else 0)
+        return Snapshot(
+            version=__version__,
+            instance=self._config.instance,
+            consumer=self._config.sls.consumer_name,
+            state=self._state,
+            since=self._since,
+            generation=self.generation,
+            output=self._config.siem.output,
+            endpoints=endpoints,
+            shards=shards,
+            totals=self._metrics.totals(),
+            last_heartbeat=self._member.last_answered,
+            holds=holds,
+            errors=self._health.errors(),
+        )
+
+    def _note_state(self, holds: dict[str, str]) -> None:
+        if self.draining:
+            state = "draining"
+        elif holds:
+            state = "holding"
+        else:
+            state = "running" if self._member.last_answered is not None else "starting"
+        if state != self._state:
+            self._state, self._since = state, time.time()

@@ -1,0 +1,238 @@
+"""The ledger and the reading plan against a model that owns every event.
+
+To see these fail: let `Ledger.position` return the frontier, or let `Progress.report` forget `lose`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sls_siem.codec.model import Batch, Span
+from sls_siem.delivery.progress import Item, Job, Progress
+from sls_siem.siem.output import Report
+
+BASE = 1000
+
+
+class Model:
+    """A shard whose group i (at position BASE + i) holds `sizes[i]` events; plays reader, sender and SIEM."""
+
+    def __init__(self, sizes: list[int], draw, regrouped: bool = False) -> None:
+        self.sizes = sizes
+        self.draw = draw
+        self.end = BASE + len(sizes)
+        self.window = 0
+        self.progress = Progress(BASE, give_back=self._give_back, clock=lambda: 0.0)
+        self.pending: list[tuple[object, list[tuple[int, int]]]] = []
+        self.settled: Counter[tuple[int, int]] = Counter()
+        self.sent: Counter[tuple[int, int]] = Counter()
+        self.regrouped = regrouped
+
+    def _give_back(self, amount: int) -> None:
+        self.window -= amount
+
+    def events(self, start: int, end: int) -> list[tuple[int, int]]:
+        return [(p, i) for p in range(start, end) for i in range(self.sizes[p - BASE])]
+
+    def read(self) -> None:
+        job = self.progress.next_job()
+        if job is None or job.position >= (job.end or self.end):
+            return
+        most = (job.end or self.end) - job.position
+        count = self.draw(st.integers(1, most))
+        held = len(self.events(job.position, job.position + count))
+        batch = Batch(
+            0, job.position, job.position + count, count, b"", self.regrouped, min(job.skip, held), job.limit
+        )
+        self.window += 7
+        self.progress.put(job, batch, 7, held=held)
+
+    def encode(self, batch: Batch) -> list[Span]:
+        wanted = self.events(batch.position, batch.next_position)
+        first = batch.skip
+        last = len(wanted) if batch.limit is None else min(len(wanted), batch.skip + batch.limit)
+        spans = []
+        while first < last:
+            size = self.draw(st.integers(1, last - first))
+            if self.regrouped:
+                spans.append(Span(batch.position, batch.next_position, first, size))
+            else:
+                start, stop = wanted[first][0], wanted[first + size - 1][0] + 1
+                spans.append(Span(start, stop, first - len(self.events(batch.position, start)), size))
+            first += size
+        return spans
+
+    def of(self, span: Span) -> list[tuple[int, int]]:
+        return self.events(span.start, span.end)[span.skip : span.skip + span.events]
+
+    def ship(self) -> None:
+        item = self.progress.take(0)
+        if item is None:
+            return
+        for span in self.encode(item.batch):
+            if not self.progress.current(item):
+                self.progress.abandoned(item)
+                return
+            entry = self.progress.enter(item, span, span.events)
+            events = self.of(span)
+            self.sent.update(events)
+            self.pending.append((entry, events))
+            if self.draw(st.booleans()):
+                self.siem()
+        if self.progress.current(item):
+            self.progress.finished(item)
+        else:
+            self.progress.abandoned(item)
+
+    def siem(self) -> None:
+        if not self.pending:
+            return
+        what = self.draw(st.sampled_from(["settle", "settle", "settle", "lose", "break"]))
+        if what == "break":
+            lost, self.pending = self.pending, []
+            self.progress.report(Report(lost=tuple(token for token, _ in lost), in_order=True))
+            return
+        token, events = self.pending.pop(self.draw(st.integers(0, len(self.pending) - 1)))
+        if what == "settle":
+            self.settled.update(events)
+            self.progress.report(Report(settled=(token,)))
+        else:
+            self.progress.report(Report(lost=(token,)))
+
+    def check(self) -> None:
+        position = self.progress.position
+        before = self.events(BASE, position)
+
+        assert [event for event in before if not self.settled[event]] == []
+
+    def settle_all(self) -> None:
+        for token, events in self.pending:
+            self.settled.update(events)
+            self.progress.report(Report(settled=(token,)))
+        self.pending = []
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data(), st.lists(st.integers(0, 5), min_size=1, max_size=12), st.booleans())
+def test_position_never_passes_an_event_that_is_not_settled_and_all_is_read_in_the_end(data, sizes, regrouped) -> None:
+    model = Model(sizes, data.draw, regrouped)
+    for _ in range(data.draw(st.integers(0, 25))):
+        data.draw(st.sampled_from([model.read, model.ship, model.siem]))()
+        model.check()
+    for _ in range(400):
+        model.read()
+        item_sent = model.progress.take(0)
+        if item_sent is not None:
+            _ship_quietly(model, item_sent)
+        model.settle_all()
+        model.check()
+        if model.progress.position == model.end and model.progress.idle():
+            break
+
+    assert model.end == model.progress.position
+    assert set(model.events(BASE, model.end)) == set(model.settled)
+    assert 0 == model.window
+    assert 0 == model.progress.unsettled_bytes
+
+
+def _ship_quietly(model: Model, item: Item) -> None:
+    for span in model.encode(item.batch):
+        entry = model.progress.enter(item, span, span.events)
+        model.sent.update(model.of(span))
+        model.pending.append((entry, model.of(span)))
+    model.progress.finished(item)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data(), st.lists(st.integers(0, 5), min_size=1, max_size=12), st.booleans())
+def test_a_settled_event_is_never_sent_again(data, sizes, regrouped) -> None:
+    model = Model(sizes, data.draw, regrouped)
+    for _ in range(data.draw(st.integers(0, 40))):
+        settled_before = set(model.settled)
+        sent_before = Counter(model.sent)
+        data.draw(st.sampled_from([model.read, model.ship, model.siem]))()
+        repeated = {event for event in settled_before if model.sent[event] > sent_before[event]}
+
+        assert set() == repeated
+
+
+def progress_at(position: int = BASE) -> Progress:
+    return Progress(position, give_back=lambda _: None, clock=lambda: 0.0)
+
+
+def batch(position: int, groups: int) -> Batch:
+    return Batch(0, position, position + groups, groups, b"")
+
+
+def test_an_answer_that_a_rewind_made_stale_is_thrown_away() -> None:
+    progress = progress_at()
+    stale = progress.next_job()
+    assert stale is not None
+    progress.report(Report(lost=(object(),), in_order=True))
+
+    assert progress.put(stale, batch(BASE, 1), 1, held=1) is False
+    assert progress.take(0) is None
+
+
+def test_a_gap_moves_reading_on_but_not_past_what_is_unsettled() -> None:
+    progress = progress_at()
+    job = progress.next_job()
+    assert job is not None
+    progress.put(job, batch(BASE, 2), 1, held=0)
+    item = progress.take(0)
+    assert item is not None
+    entry = progress.enter(item, Span(BASE, BASE + 2, 0, 2), 2)
+    progress.finished(item)
+    later = progress.next_job()
+    assert later is not None
+    progress.jump(later, BASE + 10)
+
+    assert BASE + 10 == progress.reading_position
+    assert BASE == progress.position
+
+    progress.report(Report(settled=(entry,)))
+
+    assert BASE + 2 == progress.position
+
+
+def test_what_was_lost_and_then_removed_by_retention_no_longer_holds_the_position_back() -> None:
+    progress = progress_at()
+    job = progress.next_job()
+    assert job is not None
+    progress.put(job, batch(BASE, 2), 1, held=0)
+    item = progress.take(0)
+    assert item is not None
+    entry = progress.enter(item, Span(BASE, BASE + 2, 0, 2), 2)
+    progress.finished(item)
+    progress.report(Report(lost=(entry,)))
+    again = progress.next_job()
+    assert again is not None
+    assert again.again is entry
+
+    progress.jump(again, BASE + 5)
+
+    assert BASE + 2 == progress.position
+    assert 0 == progress.unsettled_bytes
+
+
+def test_the_queue_bounds_how_far_the_reader_runs_ahead() -> None:
+    progress = progress_at()
+    jobs: list[Job] = []
+    while (job := progress.next_job()) is not None:
+        jobs.append(job)
+        progress.put(job, batch(job.position, 1), 1, held=0)
+
+    assert [BASE, BASE + 1] == [job.position for job in jobs]
+
+
+def test_a_shard_made_anew_starts_over() -> None:
+    progress = progress_at(BASE + 500)
+    progress.restart(3)
+
+    assert 3 == progress.position
+    job = progress.next_job()
+    assert job is not None
+    assert 3 == job.position
