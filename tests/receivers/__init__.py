@@ -1,0 +1,24 @@
+"""Real receivers for the contract tests: rsyslog and syslog-ng from Debian's packages, on loopback, side by side."""
+
+from __future__ import annotations
+
+from tests.receivers.install import Installed, Unavailable, install, require
+from tests.receivers.model import Received, ReceiverSettings, ServerTls
+from tests.receivers.process import Receiver, ReceiverFailed, wait_for
+from tests.receivers.rsyslog import Rsyslog
+from tests.receivers.syslog_ng import SyslogNg
+
+__all__ = [
+    "Installed",
+    "Received",
+    "Receiver",
+    "ReceiverFailed",
+    "ReceiverSettings",
+    "Rsyslog",
+    "ServerTls",
+    "SyslogNg",
+    "Unavailable",
+    "install",
+    "require",
+    "wait_for",
+]
