@@ -101,7 +101,7 @@ class Member:
         self._leaving = False
         self._stopped = False
         self._failures = 0
-        self._backoff = Backoff(FIRST_RETRY_S, interval_s)
+        self._backoff = Backoff(min(FIRST_RETRY_S, interval_s), interval_s)
         self._random = Random()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self.last_answered: Optional[float] = None
@@ -183,7 +183,7 @@ class Member:
         except NotOwnerError as exc:
             self._failed(exc)
             self._drop(f"the service does not know this consumer any more: {exc}")
-            return FIRST_RETRY_S
+            return min(FIRST_RETRY_S, self._interval_s)
         except SourceError as exc:
             self._failed(exc)
             return self._retry_delay(exc)

@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from sls_siem.delivery.checkpoint import CheckpointMovedError, CheckpointSaver
+from sls_siem.delivery.ledger import Ledger
+from sls_siem.delivery.limits import RateLimit
+from sls_siem.delivery.pacing import MARGIN, Pacer
+from sls_siem.delivery.stop import Stop
+from sls_siem.delivery.window import Window
+from sls_siem.codec.model import Span
+from sls_siem.errors import TransientSourceError
+from sls_siem.sls.model import Checkpoint
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+# --- window ---
+
+
+def test_the_window_grants_only_what_is_free_and_takes_back() -> None:
+    window = Window(100)
+
+    assert window.reserve(60, 0)
+    assert not window.reserve(60, 0.01)
+    window.give_back(20)
+    assert window.reserve(60, 0)
+    assert 100 == window.used
+
+
+def test_a_wish_for_more_than_the_whole_window_gets_the_whole_window() -> None:
+    window = Window(100)
+
+    assert window.reserve(1000, 0)
+    assert not window.reserve(1, 0)
+
+
+def test_an_answer_larger_than_its_reservation_delays_the_next_one() -> None:
+    window = Window(100)
+    assert window.reserve(50, 0)
+    window.exceed(80)
+    window.give_back(50)
+
+    assert not window.reserve(30, 0)
+    window.give_back(80)
+    assert window.reserve(100, 0)
+
+
+def test_who_waits_longest_for_the_window_is_served_first() -> None:
+    window = Window(100)
+    assert window.reserve(100, 0)
+    order: list[str] = []
+
+    def wait_for(name: str, amount: int) -> None:
+        assert window.reserve(amount, 10)
+        order.append(name)
+
+    large = threading.Thread(target=wait_for, args=("large", 90))
+    large.start()
+    _until(lambda: len(window._queue) == 1)
+    small = threading.Thread(target=wait_for, args=("small", 20))
+    small.start()
+    _until(lambda: len(window._queue) == 2)
+    window.give_back(30)
+    assert not order
+    window.give_back(60)
+    large.join(5)
+    window.give_back(90)
+    small.join(5)
+
+    assert ["large", "small"] == order
+
+
+def _until(condition) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+# --- pacing ---
+
+
+def test_a_full_answer_is_followed_at_once_by_the_next_question() -> None:
+    pacer = Pacer(1_000_000, 1.0)
+
+    assert 0.0 == pacer.answered(1_000_000, 10.0)
+
+
+def test_a_quiet_shard_is_asked_again_within_the_age_of_a_batch() -> None:
+    pacer = Pacer(1_000_000, 1.0)
+
+    for second in range(10):
+        assert MARGIN == pacer.answered(0, float(second))
+
+
+def test_a_busy_shard_is_asked_when_a_full_request_may_be_expected() -> None:
+    assert 0.08 < _settled_pace(10_000_000, at_end=True) < 0.13
+
+
+def test_the_pace_settles_as_well_when_the_service_does_not_say_where_the_end_is() -> None:
+    assert _settled_pace(10_000_000, at_end=None) < 0.2
+
+
+def _settled_pace(bytes_per_s: int, *, at_end: bool | None) -> float:
+    """Longest pause of a shard that grows at a steady rate, after five seconds of it."""
+    pacer = Pacer(1_000_000, 1.0)
+    now, asked, pauses = 0.0, 0.0, []
+    while now < 10:
+        size, asked = int(bytes_per_s * (now - asked)), now
+        pause = pacer.answered(size, now, at_end=at_end)
+        if now > 5:
+            pauses.append(pause)
+        now += pause + 0.002
+    return max(pauses)
+
+
+def test_a_shard_that_is_behind_is_asked_at_once_whatever_the_size_of_its_answers() -> None:
+    assert 0.0 == Pacer(1_000_000, 1.0).answered(1000, 0.0, at_end=False)
+
+
+# --- limits ---
+
+
+def test_a_limit_spreads_what_follows_an_outage() -> None:
+    clock = Clock()
+    limit = RateLimit(100, clock)
+    clock.now += 3600
+
+    assert [0.5, 1.0, 1.5] == [limit.delay(50), limit.delay(50), limit.delay(50)]
+
+
+def test_no_limit_never_waits() -> None:
+    assert 0.0 == RateLimit(0, Clock()).delay(10**9)
+
+
+# --- stop ---
+
+
+def test_a_drain_ends_a_wait_at_its_deadline() -> None:
+    stop = Stop()
+    assert not stop.wait(0.01)
+    stop.drain(0.05)
+
+    assert stop.asked
+    assert not stop.dropped
+    assert stop.wait(10) is True
+    assert stop.over
+
+
+def test_dropping_ends_a_running_wait_at_once() -> None:
+    stop = Stop()
+    timer = threading.Timer(0.05, stop.now)
+    timer.start()
+    started = time.monotonic()
+
+    assert stop.wait(30) is True
+    assert time.monotonic() - started < 5
+    assert stop.dropped
+
+
+def test_a_later_drain_does_not_prolong_an_earlier_one() -> None:
+    clock = Clock()
+    stop = Stop(clock)
+    stop.drain(5)
+    stop.drain(50)
+
+    assert 5.0 == stop.remaining_s()
+
+
+# --- ledger ---
+
+
+def test_a_payload_that_does_not_continue_the_last_one_is_refused() -> None:
+    ledger = Ledger(10)
+    ledger.enter(Span(10, 12, 0, 4), 4, 0.0)
+
+    with pytest.raises(ValueError, match="before the frontier"):
+        ledger.enter(Span(10, 12, 3, 1), 1, 0.0)
+
+
+def test_only_a_lost_entry_can_be_entered_again() -> None:
+    ledger = Ledger(10)
+    entry = ledger.enter(Span(10, 12, 0, 4), 4, 0.0)
+
+    with pytest.raises(ValueError, match="no part of"):
+        ledger.enter_again(entry, Span(10, 11, 0, 2), 2, 0.0)
+
+
+def test_settling_twice_counts_once() -> None:
+    ledger = Ledger(10)
+    entry = ledger.enter(Span(10, 12, 0, 4), 4, 0.0)
+
+    assert ledger.settle(entry)
+    assert not ledger.settle(entry)
+    assert 0 == ledger.unsettled_bytes
+
+
+# --- checkpoint ---
+
+
+class Stored:
+    def __init__(self) -> None:
+        self.value = Checkpoint(None)
+        self.fail = False
+        self.lose_answer = False
+
+    def checkpoint(self, shard: int) -> Checkpoint:
+        return self.value
+
+    def save_checkpoint(self, shard: int, position: int, *, force: bool = False) -> None:
+        assert not force
+        if self.fail:
+            raise TransientSourceError("busy")
+        self.value = Checkpoint(position, "me")
+        if self.lose_answer:
+            raise TransientSourceError("the answer got lost")
+
+
+def saver(stored: Stored, clock: Clock) -> CheckpointSaver:
+    return CheckpointSaver(stored, 3, consumer="me", every_s=1.0, clock=clock)
+
+
+def test_saves_keep_their_distance() -> None:
+    clock, stored = Clock(), Stored()
+    checkpoint = saver(stored, clock)
+    checkpoint.save(5)
+
+    assert 1.0 == checkpoint.due_in(6)
+    clock.now += 1
+    assert 0.0 == checkpoint.due_in(6)
+    assert checkpoint.due_in(5) is None
+
+
+def test_a_failed_save_is_due_again_later_and_not_at_once() -> None:
+    clock, stored = Clock(), Stored()
+    stored.fail = True
+    checkpoint = saver(stored, clock)
+    with pytest.raises(TransientSourceError):
+        checkpoint.save(5)
+
+    assert 1.0 == checkpoint.due_in(5)
+
+
+def test_a_save_whose_answer_got_lost_is_not_taken_for_somebody_else() -> None:
+    clock, stored = Clock(), Stored()
+    checkpoint = saver(stored, clock)
+    checkpoint.save(5)
+    stored.lose_answer = True
+    with pytest.raises(TransientSourceError):
+        checkpoint.save(9)
+
+    checkpoint.compare()
+    assert 5 == checkpoint.saved
+
+
+def test_a_checkpoint_moved_under_our_own_name_is_noticed() -> None:
+    clock, stored = Clock(), Stored()
+    checkpoint = saver(stored, clock)
+    checkpoint.save(5)
+    stored.value = Checkpoint(7, "me")
+
+    with pytest.raises(CheckpointMovedError, match="consumer_name"):
+        checkpoint.compare()
+
+
+def test_a_checkpoint_moved_by_another_consumer_is_the_memberships_affair() -> None:
+    clock, stored = Clock(), Stored()
+    checkpoint = saver(stored, clock)
+    checkpoint.save(5)
+    stored.value = Checkpoint(7, "other")
+
+    checkpoint.compare()
+
+
+def test_the_stored_position_is_where_a_worker_starts() -> None:
+    clock, stored = Clock(), Stored()
+    stored.value = Checkpoint(41, "other")
+    checkpoint = saver(stored, clock)
+
+    assert 41 == checkpoint.load()
+    assert not checkpoint.pending(41)
+    assert checkpoint.pending(42)
