@@ -142,7 +142,7 @@ def _add_bench(commands: Commands) -> None:  # type: ignore[valid-type]
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from sls_siem.service import run
+    from sls_siem.service.run import run
 
     return run(
         arguments.config, arguments.instance, os.environ, until_caught_up=arguments.until_caught_up
