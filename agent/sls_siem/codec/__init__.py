@@ -1,0 +1,17 @@
+"""LogGroupList bytes to SIEM bytes: a pure function that knows no socket, no clock and no file."""
+
+from sls_siem.codec.factory import codec_name, make_encoder
+from sls_siem.codec.settings import EncoderSettings, HecSettings, SeverityBy, SyslogSettings, settings_from
+from sls_siem.codec.wire import count_events, group_sizes
+
+__all__ = [
+    "EncoderSettings",
+    "HecSettings",
+    "SeverityBy",
+    "SyslogSettings",
+    "codec_name",
+    "count_events",
+    "group_sizes",
+    "make_encoder",
+    "settings_from",
+]

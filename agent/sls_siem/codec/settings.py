@@ -1,0 +1,142 @@
+"""What an encoder has to know, taken from the configuration; nothing an encoder does not need is here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Optional, Union
+
+if TYPE_CHECKING:
+    from sls_siem.config.model import Config
+
+SYSLOG_BATCH_BYTES = 256 * 1024
+"""Size of a syslog payload: few system calls, yet a broken connection sends little twice."""
+
+
+@dataclass(frozen=True)
+class HecSettings:
+    """Templates of the HEC envelope; an empty result leaves the key out."""
+
+    host: str = "{__source__}"
+    source: str = ""
+    sourcetype: str = "aliyun:sls"
+    index: str = ""
+
+
+@dataclass(frozen=True)
+class SeverityBy:
+    """The severity's name is `names[value of field]`, or `default`."""
+
+    field: str
+    names: Mapping[str, str]
+    default: str = "info"
+
+
+@dataclass(frozen=True)
+class SyslogSettings:
+    """How a log becomes a syslog frame.
+
+    Args:
+        rfc: 5424 or 3164.
+        framing: `octet-counting`, `lf`, `datagram` (one frame per payload, nothing around it) or `relp` (frames to
+            be sent one by one, found by `split`).
+        facility: name, number or template.
+        severity: name, number or template, or by a field's value.
+        hostname: template, as the three after it.
+        structured_data: SD-ID, empty for none.
+        max_bytes: the whole frame, with LF but without length prefix.
+        oversize: `truncate`, `split` or `dead-letter`.
+        timezone: IANA name, RFC 3164 only.
+    """
+
+    rfc: int = 5424
+    framing: str = "octet-counting"
+    facility: str = "user"
+    severity: Union[str, SeverityBy] = "info"
+    hostname: str = "{__source__}"
+    app_name: str = "-"
+    procid: str = "-"
+    msgid: str = "-"
+    structured_data: str = "sls@32473"
+    max_bytes: int = 8192
+    oversize: str = "truncate"
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """Everything an encoder needs.
+
+    Args:
+        output: `hec` or `syslog`.
+        project: name of the SLS project.
+        logstore: its bare name.
+        format: `json`, `kv` or `raw`.
+        json_fields: fields whose value is embedded when it is one JSON object or array.
+        raw_field: the field that `raw` sends.
+        event_id_field: name of the field that carries the event id; empty: no id.
+        batch_bytes: most bytes in a payload, before compression; a longer event goes alone.
+        replay: mark events as sent again on purpose.
+        hec: for the output `hec`.
+        syslog: for the output `syslog`.
+    """
+
+    output: str
+    project: str
+    logstore: str
+    format: str = "json"
+    json_fields: tuple[str, ...] = ("event",)
+    raw_field: str = "content"
+    event_id_field: str = "sls_id"
+    batch_bytes: int = 1 << 20
+    replay: bool = False
+    hec: HecSettings = field(default_factory=HecSettings)
+    syslog: SyslogSettings = field(default_factory=SyslogSettings)
+
+
+def settings_from(config: Config, *, replay: bool = False) -> EncoderSettings:
+    """Take what an encoder needs from a configuration that has been checked.
+
+    Args:
+        config: with every default filled in.
+        replay: mark every event as sent again on purpose.
+    """
+    siem = config.siem
+    hec = HecSettings(config.hec.host, config.hec.source, config.hec.sourcetype, config.hec.index)
+    return EncoderSettings(
+        output=siem.output,
+        project=config.sls.project,
+        logstore=config.sls.logstore,
+        format=siem.format,
+        json_fields=tuple(siem.json_fields),
+        raw_field=siem.raw_field,
+        event_id_field=siem.event_id_field,
+        batch_bytes=config.hec.batch_bytes if siem.output == "hec" else SYSLOG_BATCH_BYTES,
+        replay=replay,
+        hec=hec,
+        syslog=_syslog(config),
+    )
+
+
+def _syslog(config: Config) -> SyslogSettings:
+    syslog = config.syslog
+    severity = syslog.severity
+    return SyslogSettings(
+        rfc=syslog.rfc,
+        framing=_framing(syslog.urls[0] if syslog.urls else syslog.url, syslog.framing),
+        facility=syslog.facility,
+        severity=severity if isinstance(severity, str) else SeverityBy(severity.field, severity.map, severity.default),
+        hostname=syslog.hostname,
+        app_name=syslog.app_name,
+        procid=syslog.procid,
+        msgid=syslog.msgid,
+        structured_data=syslog.structured_data,
+        max_bytes=syslog.max_bytes,
+        oversize=syslog.oversize,
+        timezone=syslog.timezone,
+    )
+
+
+def _framing(url: Optional[str], configured: str) -> str:
+    scheme = (url or "").partition(":")[0]
+    return {"udp": "datagram", "relp": "relp", "relp+tls": "relp"}.get(scheme, configured)
