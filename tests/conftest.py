@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def _fall_back_to_the_checkout() -> None:
     """Without an installed wheel, test `agent/`, in this process and in those it starts.
 
-    `make test` never comes here: it installs the wheel first and sets SLS_SIEM_TEST_WHEEL, see `tests/unit/test_wheel.py`.
+    `make test` never comes here: it installs the wheel, and says so in SLS_SIEM_TEST_WHEEL (`unit/test_wheel.py`).
     """
     if importlib.util.find_spec("sls_siem") is None:
         source = str(ROOT / "agent")

@@ -74,9 +74,7 @@ def problem(where: str, key: str, wrong: str, shown: str, right: str) -> str:
 
 def show(value: object, *, hide: bool = False) -> str:
     """Write a value as TOML would, bounded, and without what may be a secret."""
-    if isinstance(value, Mapping):
-        return "a table"
-    if hide:
+    if hide and not isinstance(value, Mapping):
         return "(value not shown)"
     text = _as_toml(value)
     if _LOOKS_SECRET.search(text):
@@ -97,6 +95,8 @@ def suspicious(key: str) -> bool:
 
 
 def _as_toml(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "a table"  # what it holds is not looked at, so it is not shown
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

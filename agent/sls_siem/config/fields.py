@@ -65,7 +65,7 @@ def option_of(field: dataclasses.Field[Any]) -> Option:
 
 def nearest(word: str, known: Sequence[str]) -> str:
     """Name the known word that was probably meant; empty when none is near."""
-    return next(iter(get_close_matches(word, known, n=1, cutoff=0.6)), "")
+    return next(iter(get_close_matches(word, known, n=1, cutoff=0.55)), "")
 
 
 def flag(value: object) -> bool:
@@ -158,9 +158,16 @@ def text_table(parse_one: Parser) -> Parser:
     def parse(value: object) -> Mapping[str, str]:
         if not isinstance(value, dict):
             raise UnfitError("is not a table", 'write { name = "value" }')
-        return {name: parse_one(item) for name, item in value.items()}
+        return {name: _parse_item(parse_one, name, item) for name, item in value.items()}
 
     return parse
+
+
+def _parse_item(parse_one: Parser, name: str, item: object) -> str:
+    try:
+        return str(parse_one(item))
+    except UnfitError as exc:
+        raise UnfitError(f"has at {name[:40]!r} a value that {exc.wrong}", exc.right) from exc
 
 
 def template(value: object) -> str:

@@ -163,8 +163,8 @@ def _guess(table: str, name: str, kind: str) -> str:
         return near
     if kind == "table":
         return nearest(name, list(TABLES))
-    elsewhere = [one for one in _FIELDS if one.rpartition(".")[2] == name]
-    return elsewhere[0] if elsewhere else ""
+    elsewhere = {one.rpartition(".")[2]: one for one in reversed(_FIELDS)}
+    return elsewhere.get(nearest(name, list(elsewhere)), "")
 
 
 def _shown(key: str, value: object, guess: str = "") -> str:

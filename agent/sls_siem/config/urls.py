@@ -87,7 +87,7 @@ def parse_address(text: str, ports: Mapping[str, Optional[int]], *, user_allowed
         parts = urlsplit(f"{scheme}{text[len(scheme) :]}")
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError as exc:
-        raise UrlError(f"is no address ({exc})") from exc
+        raise UrlError("is no address (are brackets and port right?)") from exc
     user = parts.netloc.rpartition("@")[0]
     if user and not user_allowed:
         raise UrlError("holds a user name or password")
