@@ -163,6 +163,17 @@ class HttpConnection:
             self.close()
         return HttpAnswer(head.status, head.headers, content)
 
+    def open(self, *, timeout_s: float) -> None:
+        """Connect unless a connection stands, so that `exchange` starts to send at once.
+
+        Args:
+            timeout_s: for resolution, connecting, proxy and TLS together, if `connect_timeout_s` is not less.
+
+        Raises:
+            HttpConnectError: no connection.
+        """
+        self._ready(Deadline(timeout_s))
+
     def close(self) -> None:
         """Drop the connection; the next exchange opens another."""
         wire, self._wire = self._wire, None
