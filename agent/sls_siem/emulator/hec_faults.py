@@ -37,23 +37,25 @@ from typing import Optional
 
 from sls_siem.emulator.store import now_s
 
-KINDS = frozenset({
-    "answer",
-    "reset_in_body",
-    "reset_before",
-    "close_before",
-    "reset_after",
-    "close_after",
-    "close_keep_alive",
-    "truncated",
-    "garbage",
-    "html",
-    "slow_body",
-    "slow_answer",
-    "black_hole",
-    "ack_never",
-    "ack_late",
-})
+KINDS = frozenset(
+    {
+        "answer",
+        "reset_in_body",
+        "reset_before",
+        "close_before",
+        "reset_after",
+        "close_after",
+        "close_keep_alive",
+        "truncated",
+        "garbage",
+        "html",
+        "slow_body",
+        "slow_answer",
+        "black_hole",
+        "ack_never",
+        "ack_late",
+    }
+)
 ENDPOINTS = frozenset({"event", "raw", "ack", "health", "any"})
 _NOT_STORED = frozenset({"reset_in_body", "reset_before", "close_before", "html", "black_hole"})
 

@@ -158,8 +158,7 @@ def _is_flat(value: object) -> bool:
     if not isinstance(value, dict):
         return False
     return all(
-        isinstance(item, (str, int, float))
-        or (isinstance(item, list) and all(isinstance(part, str) for part in item))
+        isinstance(item, (str, int, float)) or (isinstance(item, list) and all(isinstance(part, str) for part in item))
         for item in value.values()
     )
 

@@ -337,9 +337,7 @@ class HecService:
             return fault.stored
         return fault.names_object or fault.code in ACCEPTED
 
-    def _store_ordered(
-        self, endpoint: str, request: Request, fault: Fault
-    ) -> tuple[int, Optional[int], Optional[int]]:
+    def _store_ordered(self, endpoint: str, request: Request, fault: Fault) -> tuple[int, Optional[int], Optional[int]]:
         token = self._authorize(request.head)
         indexer, _ = self._indexer(request.head)
         reading = self._read(endpoint, token, request)

@@ -146,6 +146,7 @@ class Listener:
     ) -> None:
         self.tls = tls
         self.at_accept: Callable[[Connection], bool] = lambda _connection: True
+        """Called on the connection's thread before the handshake; False closes it there and then."""
         self.handshake_failures: deque[str] = deque(maxlen=1000)
         self.accepted = 0
         self._name = name
@@ -222,9 +223,6 @@ class Listener:
                 return
             connection = Connection(sock, next(self._numbers), f"{address[0]}:{address[1]}")
             self.accepted += 1
-            if not self.at_accept(connection):
-                connection.close()
-                continue
             thread = threading.Thread(
                 target=self._run, args=(connection,), name=f"{self._name}-{connection.number}", daemon=True
             )
@@ -234,7 +232,7 @@ class Listener:
 
     def _run(self, connection: Connection) -> None:
         try:
-            if self.tls is None or self._handshake(connection, self.tls):
+            if self.at_accept(connection) and (self.tls is None or self._handshake(connection, self.tls)):
                 self._handler(connection)
         except (OSError, ssl.SSLError):
             pass  # the peer, or `end`, broke it off; what was received is in the store

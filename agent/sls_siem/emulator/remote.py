@@ -37,9 +37,7 @@ class EmulatorProcess:
         options: further command-line options, such as `["--tls-cert", path, "--tls-key", path]`.
     """
 
-    def __init__(
-        self, name: str, settings: Optional[Mapping[str, object]] = None, options: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, name: str, settings: Optional[Mapping[str, object]] = None, options: Sequence[str] = ()) -> None:
         self._command = [sys.executable, "-m", f"sls_siem.emulator.{name}", "--settings", json.dumps(settings or {})]
         self._command += options
         self._process: Optional[subprocess.Popen[bytes]] = None
