@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.receivers.install import Installed, Unavailable, install, require
+from tests.receivers.install import Installed, UnavailableError, install, require
 from tests.receivers.model import Received, ReceiverSettings, ServerTls
-from tests.receivers.process import Receiver, ReceiverFailed, wait_for
+from tests.receivers.process import Receiver, ReceiverError, wait_for
 from tests.receivers.rsyslog import Rsyslog
 from tests.receivers.syslog_ng import SyslogNg
 
@@ -12,12 +12,12 @@ __all__ = [
     "Installed",
     "Received",
     "Receiver",
-    "ReceiverFailed",
+    "ReceiverError",
     "ReceiverSettings",
     "Rsyslog",
     "ServerTls",
     "SyslogNg",
-    "Unavailable",
+    "UnavailableError",
     "install",
     "require",
     "wait_for",

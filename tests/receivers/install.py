@@ -31,10 +31,11 @@ PACKAGES = {
 }
 PROGRAM = {"rsyslog": "usr/sbin/rsyslogd", "syslog-ng": "usr/sbin/syslog-ng"}
 # The C library must be the one of the dynamic loader, which is the system's.
-FROM_THE_SYSTEM = {"libc6", "libgcc-s1", "libcrypt1"}
+_FROM_THE_SYSTEM = {"libc6", "libgcc-s1", "libcrypt1"}
+_NOTHING_INSTALLED = ("-o", "Dir::State::status=/dev/null")
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """The receiver cannot be had on this machine; the message says why."""
 
 
@@ -73,7 +74,7 @@ class Installed:
         """Run the program once.
 
         Raises:
-            Unavailable: it does not start.
+            UnavailableError: it does not start.
         """
         _run([str(self.program), "-v" if self.name == "rsyslog" else "--version"], env=self.environment())
 
@@ -82,7 +83,7 @@ def require(name: str) -> Installed:
     """Return the receiver, or skip the test; with `CI=true` fail instead, so that no layer is skipped unseen."""
     try:
         return install(name)
-    except Unavailable as exc:
+    except UnavailableError as exc:
         message = f"real {name} is not available: {exc}"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
@@ -97,11 +98,11 @@ def install(name: str, cache: Path = CACHE) -> Installed:
         cache: folder to keep it in.
 
     Raises:
-        Unavailable: no Debian tools, no network, or a program that does not run here.
+        UnavailableError: no Debian tools, no network, or a program that does not run here.
     """
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
-            raise Unavailable(f"{tool} is missing; the receivers come from Debian's packages")
+            raise UnavailableError(f"{tool} is missing; the receivers come from Debian's packages")
     with _locked(cache):
         found = _newest(name, cache) or _build(name, cache)
         found.check()
@@ -134,7 +135,7 @@ def _download(packages: Sequence[str], into: Path, private: Path) -> dict[str, s
     """Fetch the packages and their libraries; on any failure once more with package lists of our own."""
     try:
         return _download_with([], packages, into)
-    except Unavailable:
+    except UnavailableError:
         options = _private_lists(private)
         _run(["apt-get", "-qq", "update", *options])
         return _download_with(options, packages, into)
@@ -152,14 +153,13 @@ def _download_with(options: Sequence[str], packages: Sequence[str], into: Path) 
 def _closure(options: Sequence[str], packages: Sequence[str]) -> dict[str, str]:
     """Ask apt what the packages would need on a machine that has nothing yet: the answer is the same everywhere."""
     answer = _run(
-        ["apt-get", "-s", "-qq", "install", "--no-install-recommends", "-o", "Dir::State::status=/dev/null"]
-        + [*options, *packages]
+        ["apt-get", "-s", "-qq", "install", "--no-install-recommends", *options, *_NOTHING_INSTALLED, *packages]
     )
     versions = dict(re.findall(r"^Inst (\S+) \((\S+)", answer, flags=re.MULTILINE))
     return {
         package: version
         for package, version in versions.items()
-        if package in packages or (package.startswith("lib") and package not in FROM_THE_SYSTEM)
+        if package in packages or (package.startswith("lib") and package not in _FROM_THE_SYSTEM)
     }
 
 
@@ -180,7 +180,7 @@ def _locked(cache: Path) -> Iterator[None]:
         cache.mkdir(parents=True, exist_ok=True)
         lock = (cache / "lock").open("w")
     except OSError as exc:
-        raise Unavailable(f"the cache folder cannot be written: {exc}") from exc
+        raise UnavailableError(f"the cache folder cannot be written: {exc}") from exc
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -192,7 +192,9 @@ def _run(command: list[str], *, cwd: Path | None = None, env: dict[str, str] | N
             command, cwd=cwd, env=env, capture_output=True, text=True, timeout=STEP_TIMEOUT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
-        raise Unavailable(f"{command[0]}: {exc}") from exc
+        raise UnavailableError(f"{command[0]}: {exc}") from exc
     if done.returncode != 0:
-        raise Unavailable(f"`{' '.join(command)[:200]}` ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+        raise UnavailableError(
+            f"`{' '.join(command)[:200]}` ended with {done.returncode}: {done.stderr.strip()[-500:]}"
+        )
     return done.stdout

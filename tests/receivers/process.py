@@ -10,18 +10,19 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Optional
+from typing import Optional, TypeVar
 
 from tests.receivers.install import Installed
 from tests.receivers.model import Received, ReceiverSettings
+
+Self = TypeVar("Self", bound="Receiver")
 
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 15.0
 _PORTS_TO_TRY = 5
 
 
-class ReceiverFailed(Exception):
+class ReceiverError(Exception):
     """The receiver did not start or stop, or did not write what it should have; the message holds its own words."""
 
 
@@ -74,18 +75,18 @@ class Receiver(ABC):
     def url(self) -> str:
         return f"{'tls' if self.settings.tls else 'tcp'}://{self.address}:{self.port}"
 
-    def __enter__(self) -> Receiver:
+    def __enter__(self: Self) -> Self:  # noqa: PYI019 - typing has Self from 3.11 on
         self.start()
         return self
 
-    def __exit__(self, kind: Optional[type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.kill()
 
     def start(self) -> None:
         """Start and wait until it accepts connections; after the first time, on the same port.
 
         Raises:
-            ReceiverFailed: it ended or did not listen in time.
+            ReceiverError: it ended or did not listen in time.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         for _ in range(1 if self.port else _PORTS_TO_TRY):
@@ -94,13 +95,13 @@ class Receiver(ABC):
                 return
             self.kill()
             self.port = 0
-        raise ReceiverFailed(f"{self.installed.name} does not listen: {self.words()}")
+        raise ReceiverError(f"{self.installed.name} does not listen: {self.words()}")
 
     def stop(self) -> None:
         """End it in order (SIGTERM) so that it writes everything it has read.
 
         Raises:
-            ReceiverFailed: it did not end in time (it was killed then).
+            ReceiverError: it did not end in time (it was killed then).
         """
         self._end(signal.SIGTERM)
 
@@ -112,11 +113,11 @@ class Receiver(ABC):
         """Wait for so many messages, then return all that were written, in order.
 
         Raises:
-            ReceiverFailed: fewer came in time.
+            ReceiverError: fewer came in time.
         """
         counter = _LineCounter(self.output)
         if not wait_for(lambda: counter.count() >= at_least, timeout_s=timeout_s):
-            raise ReceiverFailed(f"{counter.count()} of {at_least} messages after {timeout_s} s: {self.words()}")
+            raise ReceiverError(f"{counter.count()} of {at_least} messages after {timeout_s} s: {self.words()}")
         return [self.parse(line) for line in self.lines()]
 
     def lines(self) -> list[bytes]:
@@ -163,7 +164,7 @@ class Receiver(ABC):
         except subprocess.TimeoutExpired as exc:
             process.kill()
             process.wait()
-            raise ReceiverFailed(f"{self.installed.name} did not end within {STOP_TIMEOUT_S} s of {how.name}") from exc
+            raise ReceiverError(f"{self.installed.name} did not end within {STOP_TIMEOUT_S} s of {how.name}") from exc
 
 
 class _LineCounter:

@@ -25,6 +25,7 @@ from tests.receivers.process import Receiver
 
 MAX_MESSAGE = 17 * 1024 * 1024
 
+_PLAIN = {"pri": "${PRI}", "time": "${S_UNIXTIME}"}
 _FIELDS = {
     "hostname": "${HOST}",
     "app_name": "${PROGRAM}",
@@ -39,7 +40,7 @@ options {{
   keep-hostname(yes); check-hostname(no); use-dns(no); dns-cache(no); normalize-hostnames(no); chain-hostnames(no);
   log-msg-size({max_message}); time-zone("UTC"); recv-time-zone("UTC"); frac-digits(6); stats-freq(0);
 }};
-template fields {{ template("{{\\"pri\\":\\"${{PRI}}\\",\\"time\\":\\"${{S_UNIXTIME}}\\",{fields},\\"sd\\":$(format-json --scope sdata)}}\\n"); }};
+template fields {{ template("{{{fields},\\"sd\\":$(format-json --scope sdata)}}\\n"); }};
 source arrived {{ {source}; }};
 destination written {{ file("{output}" template(fields)); }};
 log {{ source(arrived); destination(written); flags(flow-control); }};
@@ -59,10 +60,11 @@ class SyslogNg(Receiver):
             transport=_tls(tls) if tls else 'transport("tcp")',
             flags="syslog-protocol, " if self.settings.rfc == 5424 else "",
         )
-        fields = ",".join(f'\\"{name}\\":\\"$(base64-encode {macro})\\"' for name, macro in _FIELDS.items())
+        plain = [f'\\"{name}\\":\\"{macro}\\"' for name, macro in _PLAIN.items()]
+        coded = [f'\\"{name}\\":\\"$(base64-encode {macro})\\"' for name, macro in _FIELDS.items()]
         version = ".".join(self.installed.version.split(".")[:2])
         return _CONFIGURATION.format(
-            version=version, max_message=MAX_MESSAGE, fields=fields, source=source, output=self.output
+            version=version, max_message=MAX_MESSAGE, fields=",".join(plain + coded), source=source, output=self.output
         )
 
     def command(self) -> list[str]:
