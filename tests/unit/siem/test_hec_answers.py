@@ -78,7 +78,9 @@ def test_the_table_has_no_other_row() -> None:
         (504, Action.RETRY),
     ],
 )
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"text":"x"}', b'{"code":true}', b'{"code":"0"}', b"[" * 9999])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"[]", b'{"text":"x"}', b'{"code":true}', b'{"code":"0"}', b"[" * 9999]
+)
 def test_a_status_without_a_code_has_its_action(status: int, action: Action, body: bytes) -> None:
     assert read_answer(status, {}, body, 0).meaning.action is action
 

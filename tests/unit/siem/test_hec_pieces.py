@@ -49,12 +49,17 @@ def test_fields_are_cut_out_and_nothing_else(before: bytes, after: bytes) -> Non
     json.loads(piece.data)
 
 
-@pytest.mark.parametrize("data", [b'{"event":{"fields":1}}', b"{}", b"", b"x", b"[1]", b'{"event"', b'{"event" 1}', b"{" * 5000])
+@pytest.mark.parametrize(
+    "data", [b'{"event":{"fields":1}}', b"{}", b"", b"x", b"[1]", b'{"event"', b'{"event" 1}', b"{" * 5000]
+)
 def test_without_fields_there_is_nothing_to_cut(data: bytes) -> None:
     assert Piece(data, 0, 1).without_fields() == []
 
 
-@given(st.dictionaries(st.text(), st.recursive(st.none() | st.text() | st.floats(allow_nan=False), st.lists), max_size=4))
+VALUES = st.recursive(st.none() | st.text() | st.floats(allow_nan=False), st.lists)
+
+
+@given(st.dictionaries(st.text(), VALUES, max_size=4))
 def test_what_remains_is_what_json_says(members: dict[str, object]) -> None:
     document = {**members, "fields": {"sls_id": "1"}}
     found = Piece(json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass"), 0, 1).without_fields()
