@@ -24,6 +24,21 @@ def _fall_back_to_the_checkout() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
 
 
+def pytest_configure() -> None:
+    """Refuse to test an installed wheel that is not what `agent/` holds now."""
+    import sls_siem
+
+    installed, source = Path(sls_siem.__file__).resolve().parent, ROOT / "agent" / "sls_siem"
+    names = [path.relative_to(source) for path in source.rglob("*.py")]
+    stale = [name for name in names if not _same(source / name, installed / name)] if installed != source else []
+    if stale:
+        pytest.exit(f"the installed wheel is older than agent/ ({stale[0]}): run `make venv`", returncode=2)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return other.exists() and one.read_bytes() == other.read_bytes()
+
+
 _fall_back_to_the_checkout()
 
 # A slow machine is no failure of a property; the same examples every time in CI, so that red means a change.

@@ -1,0 +1,86 @@
+# Thin names for what this repository can do; each sets up by itself what it needs (git, make and python3-venv given).
+# What is run and tested is always the built wheel, installed in .venv, never the checkout.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WHEELS := build/wheel
+SOURCES := $(shell find agent/sls_siem -name '*.py' -o -name py.typed)
+DEMO ?=
+BENCH ?= --json
+SCHEDULES ?= 100
+
+# The developer's own settings must not lead past the wheel, nor pip out of the virtual environment.
+unexport PYTHONPATH PYTHONHOME
+export PIP_USER := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv demo test lint format bench faults clean deb rpm apt-repo fleet
+
+help:
+	@echo 'make demo      logs through the real agent, on servers it starts itself; DEMO="--output syslog" and the like'
+	@echo 'make test      everything: linters, tests with coverage, unit tests on other Pythons'
+	@echo 'make lint      linters alone;   make format   what they can mend'
+	@echo 'make bench     throughput per CPU-second'
+	@echo 'make faults    random fault schedules; SCHEDULES=n'
+	@echo 'make venv      the virtual environment $(VENV) with the built wheel and all tools'
+
+# --- the virtual environment ------------------------------------------------------------------------------------------
+
+$(VENV)/.created: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet 'hatchling>=1.26'
+	@touch $@
+
+$(WHEELS)/.built: $(VENV)/.created README.md LICENSE $(SOURCES)
+	@rm -rf $(WHEELS)
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(WHEELS) .
+	@touch $@
+
+$(VENV)/.installed: $(WHEELS)/.built
+	$(BIN)/python -m pip install --quiet $(WHEELS)/*.whl
+	@# Once more, for what is new in a wheel of the same version.
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps $(WHEELS)/*.whl
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.installed pyproject.toml
+	$(BIN)/python -m pip install --quiet "$$(echo $(WHEELS)/*.whl)[test,lint]"
+	@touch $@
+
+venv: $(VENV)/.tools
+
+# --- what people want -------------------------------------------------------------------------------------------------
+
+demo: $(VENV)/.installed
+	$(BIN)/sls-siem demo $(DEMO)
+
+test: venv
+	$(BIN)/python -m coverage erase
+	SLS_SIEM_TEST_WHEEL=1 $(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+	$(BIN)/python tests/branch_coverage.py
+	$(BIN)/python tests/other_pythons.py $(WHEELS)/*.whl
+
+lint: venv
+	$(BIN)/python -m pytest -q tests/test_linters.py
+
+format: venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed
+	$(BIN)/sls-siem bench $(BENCH)
+
+faults: venv
+	@ls tests/faults/test_*.py >/dev/null 2>&1 || { echo 'make faults: not available yet, planned'; exit 1; }
+	SLS_SIEM_TEST_SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest tests/faults
+
+clean:
+	rm -rf build dist .venv .venv-* .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+deb rpm apt-repo fleet:
+	@echo 'make $@: not available yet, planned'
+	@exit 1
