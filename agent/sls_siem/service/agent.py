@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Optional
 
-from sls_siem.codec import codec_name, make_encoder, make_reference_encoder, settings_from
+from sls_siem.codec import codec_name, make_encoder, settings_from
 from sls_siem.config import Config
 from sls_siem.dead_letter import DeadLetters
 from sls_siem.delivery.limits import RateLimit
@@ -92,7 +92,7 @@ class Agent:
             ),
             output=self._output,
             encoder=make_encoder(settings),
-            reference=make_reference_encoder(settings),
+            reference=make_encoder(settings),
             letters=self._dead_letters(),
             window=Window(config.delivery.window_bytes),
             limits=(

@@ -1,0 +1,331 @@
+"""The sender with the real codec, a scripted lane and real threads where it waits."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from sls_siem.codec import EncoderSettings, HecSettings, count_events, make_encoder
+from sls_siem.codec.model import Batch, Payload
+from sls_siem.dead_letter import DeadLetters
+from sls_siem.delivery.gate import ShardGate
+from sls_siem.delivery.limits import RateLimit
+from sls_siem.delivery.notice import TOPIC
+from sls_siem.delivery.progress import Progress
+from sls_siem.delivery.rejects import RejectPolicy
+from sls_siem.delivery.sender import Notice, Sender
+from sls_siem.delivery.stop import Stop
+from sls_siem.emulator.loggroups import make_group
+from sls_siem.errors import Stopped
+from sls_siem.health import Health
+from sls_siem.metrics import Metrics
+from sls_siem.siem.output import Rejection, Report
+
+BASE = 500
+
+
+class Lane:
+    """Takes everything and settles at once, unless the script of the test says otherwise."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.notices: list[bytes] = []
+        self.script: list = []
+        self.finished = False
+        self.closed = False
+
+    def send(self, payload: Payload, token: object) -> Report:
+        if isinstance(token, Notice):
+            self.notices.append(payload.data)
+            return Report(settled=(token,))
+        step = self.script.pop(0) if self.script else None
+        report = step(payload, token) if step else Report(settled=(token,))
+        if token in report.settled:
+            self.sent += payload.data.split(b"\n")
+        return report
+
+    def poll(self) -> Report:
+        return Report()
+
+    def next_poll_s(self) -> float | None:
+        return None
+
+    def finish(self, deadline_s: float) -> Report:
+        self.finished = True
+        return Report()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Lease:
+    ok = True
+
+    def valid(self) -> bool:
+        return self.ok
+
+
+class Setting:
+    def __init__(self, folder: Path | None, *, events_per_s: float = 0) -> None:
+        self.released = 0
+        self.progress = Progress(BASE, give_back=self._give_back, clock=time.monotonic)
+        self.stop, self.health, self.metrics, self.lease = Stop(), Health(), Metrics(), Lease()
+        self.lane = Lane()
+        encoder = make_encoder(
+            EncoderSettings(output="hec", project="p", logstore="ls", batch_bytes=65536, hec=HecSettings())
+        )
+        pulse = self.health.pulse("sender")
+        clock = time.monotonic
+        self.sender = Sender(
+            0,
+            self.progress,
+            encoder=encoder,
+            reference=encoder,
+            stop=self.stop,
+            pulse=pulse,
+            metrics=self.metrics,
+            limits=(RateLimit(events_per_s, clock), RateLimit(0, clock)),
+            host="host-1",
+            wall=lambda: 1700000000.0,
+        )
+        common = {"stop": self.stop, "pulse": pulse, "health": self.health, "metrics": self.metrics}
+        self.gate = ShardGate("shard 0", lease=self.lease, rejects=self.sender, **common)
+        letters = DeadLetters(folder, 10**6) if folder is not None else None
+        self.letters = letters
+        policy = RejectPolicy(letters, who="shard 0", written=self.sender.written, **common)
+        self.sender.connect(self.lane, self.gate, policy)
+        self.thread = threading.Thread(target=self.sender.run)
+
+    def _give_back(self, amount: int) -> None:
+        self.released += amount
+
+    def queue(self, groups: list[bytes]) -> None:
+        job = self.progress.next_job()
+        assert job is not None
+        body = b"".join(b"\x0a" + _varint(len(group)) + group for group in groups)
+        batch = Batch(0, job.position, job.position + len(groups), len(groups), body, skip=job.skip, limit=job.limit)
+        assert self.progress.put(job, batch, len(body), held=count_events(body))
+
+    def run_until(self, condition) -> None:
+        self.thread.start()
+        try:
+            until(condition)
+        finally:
+            self.stop.drain(5)
+            self.progress.wake()
+            self.thread.join(10)
+        assert not self.thread.is_alive()
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def until(condition, seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come about"
+        time.sleep(0.002)
+
+
+def group(*values: str) -> bytes:
+    return make_group([{"seq": value} for value in values], time=1700000000)
+
+
+def seqs(lane: Lane) -> list[str]:
+    import json
+
+    return [json.loads(event)["event"]["seq"] for event in lane.sent]
+
+
+def test_what_is_queued_arrives_in_order_and_moves_the_position(tmp_path: Path) -> None:
+    one = Setting(tmp_path)
+    one.queue([group("a", "b"), group("c")])
+    one.queue([group("d")])
+    one.run_until(lambda: one.progress.position == BASE + 3)
+
+    assert ["a", "b", "c", "d"] == seqs(one.lane)
+    assert one.lane.finished
+    assert one.lane.closed
+    assert 4 == one.metrics.totals()["delivered"]
+
+
+def test_the_window_gets_back_what_was_handed_over(tmp_path: Path) -> None:
+    one = Setting(tmp_path)
+    one.queue([group("a")])
+    one.run_until(lambda: one.released > 0)
+
+    assert 0 == one.progress.unsettled_bytes
+
+
+def test_a_broken_connection_sends_what_was_not_settled_again_in_order(tmp_path: Path) -> None:
+    one = Setting(tmp_path)
+    held: list[object] = []
+
+    def keep(_payload, token):
+        held.append(token)
+        return Report()
+
+    def break_off(_payload, token):
+        return Report(lost=(*held, token), in_order=True)
+
+    one.lane.script = [keep, break_off]
+    one.queue([group("a")])
+    one.queue([group("b")])
+    one.thread.start()
+    until(lambda: one.progress.has_lost())
+    one.queue([group("a")])
+    one.queue([group("b")])
+    until(lambda: not one.progress._queue)
+    # The group whose payload was the last one is asked for once more: whether it holds more was not known.
+    one.queue([group("b")])
+    until(lambda: one.progress.position == BASE + 2)
+    one.stop.now()
+    one.thread.join(10)
+
+    assert ["a", "b"] == seqs(one.lane)
+
+
+def test_a_refused_event_becomes_a_dead_letter_and_is_announced_without_its_content(tmp_path: Path) -> None:
+    one = Setting(tmp_path)
+
+    def refuse_second(payload, token):
+        one.gate.reject(Rejection(payload, 1, "invalid-event", "Invalid data format"))
+        return Report(settled=(token,))
+
+    one.lane.script = [refuse_second]
+    one.queue([group("a"), group("secret-b", "c")])
+    one.run_until(lambda: one.lane.notices)
+
+    letter = one.letters.letters()[0]
+    assert f"0-{BASE + 1}-0" == letter.event_id
+    assert b"secret-b" in letter.event
+    notice = one.lane.notices[0]
+    assert TOPIC.encode() in notice
+    assert letter.event_id.encode() in notice
+    assert b"secret-b" not in notice
+    assert 1 == one.metrics.totals()["dead_lettered"]
+
+
+def test_with_on_reject_hold_the_shard_stays_at_the_refused_event() -> None:
+    one = Setting(None)
+
+    def refuse(payload, token):
+        one.gate.reject(Rejection(payload, 0, "invalid-event", "Invalid data format"))
+        raise AssertionError("must hold")
+
+    one.lane.script = [refuse]
+    one.queue([group("a")])
+    one.thread.start()
+    until(lambda: "shard 0" in one.health.holds())
+
+    assert "on_reject is hold" in one.health.holds()["shard 0"]
+    assert BASE == one.progress.position
+    one.stop.now()
+    one.thread.join(10)
+    assert BASE == one.progress.position
+    assert [] == one.lane.sent
+
+
+def test_a_read_only_state_directory_holds_the_shard_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    one = Setting(tmp_path / "file")
+
+    def refuse(payload, token):
+        one.gate.reject(Rejection(payload, 0, "invalid-event", "Invalid data format"))
+        return Report(settled=(token,))
+
+    one.lane.script = [refuse]
+    one.queue([group("a")])
+    one.thread.start()
+    until(lambda: "Make room" in one.health.holds().get("shard 0", ""))
+
+    assert BASE == one.progress.position
+    one.stop.now()
+    one.thread.join(10)
+
+
+def test_a_group_that_cannot_be_walked_is_pulled_again_then_alone_then_given_up(tmp_path: Path) -> None:
+    one = Setting(tmp_path)
+    broken = b"\x0a\x7f"
+    good_a, good_b = group("a"), group("b")
+    pulls: list[tuple[int, bool]] = []
+
+    def serve() -> None:
+        job = one.progress.next_job()
+        if job is None:
+            return
+        data = {BASE: good_a, BASE + 1: broken, BASE + 2: good_b}
+        if job.position > BASE + 2:
+            return
+        pulls.append((job.position, job.alone))
+        last = job.position + 1 if job.alone else BASE + 3
+        body = b"".join(b"\x0a" + _varint(len(data[p])) + data[p] for p in range(job.position, last))
+        count = last - job.position
+        batch = Batch(0, job.position, last, count, body, skip=job.skip)
+        one.progress.put(job, batch, len(body), held=1 if job.skip else 0)
+
+    one.thread.start()
+
+    def done() -> bool:
+        if not one.progress._queue:
+            serve()
+        return one.progress.position == BASE + 3
+
+    until(done)
+    one.stop.now()
+    one.thread.join(10)
+
+    assert ["a", "b"] == seqs(one.lane)
+    letter = one.letters.letters()[0]
+    assert ("undecodable", True, BASE + 1) == (letter.reason, letter.raw, letter.position)
+    assert broken in letter.event
+    assert (BASE + 1, True) in pulls or (BASE, True) in pulls
+
+
+def test_no_send_starts_without_a_lease(tmp_path: Path) -> None:
+    one = Setting(tmp_path)
+    one.lease.ok = False
+    passed: list[float] = []
+
+    def look_at_gate(_payload, token):
+        one.gate.before_send()
+        passed.append(time.monotonic())
+        return Report(settled=(token,))
+
+    one.lane.script = [look_at_gate]
+    one.queue([group("a")])
+    one.thread.start()
+    until(lambda: "no heartbeat" in one.health.holds().get("shard 0", ""))
+    assert not passed
+    one.lease.ok = True
+    until(lambda: one.progress.position == BASE + 1)
+    one.stop.now()
+    one.thread.join(10)
+
+    assert {} == one.health.holds()
+
+
+def test_a_dropped_shard_sends_nothing_more(tmp_path: Path) -> None:
+    one = Setting(tmp_path)
+    one.stop.now()
+
+    with pytest.raises(Stopped):
+        one.gate.before_send()
+
+
+def test_the_speed_limit_holds_from_the_first_payload_on(tmp_path: Path) -> None:
+    one = Setting(tmp_path, events_per_s=20)
+    one.queue([group("a", "b", "c", "d", "e")])
+    started = time.monotonic()
+    one.run_until(lambda: one.progress.position == BASE + 1)
+
+    assert time.monotonic() - started >= 0.25
