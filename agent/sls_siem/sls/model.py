@@ -33,11 +33,13 @@ class Checkpoint:
         position: None when nothing has been saved for the shard yet.
         consumer: who saved it last, empty when unknown.
         update_time: epoch microseconds.
+        unreadable: what is stored when it is no position (`position` is None then): somebody else's mistake.
     """
 
     position: Optional[int]
     consumer: str = ""
     update_time: int = 0
+    unreadable: str = ""
 
 
 @dataclass(frozen=True)

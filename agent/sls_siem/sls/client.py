@@ -1,0 +1,67 @@
+"""The way into the service for everything above: from the configuration to one session per thread."""
+
+from __future__ import annotations
+
+from typing import Optional
+from urllib.parse import quote
+
+from sls_siem.config import SlsConfig
+from sls_siem.errors import ConfigError
+from sls_siem.net.http import HttpConnection
+from sls_siem.net.tls import client_context
+from sls_siem.sls.credentials import CredentialSource
+from sls_siem.sls.decompress import zstd_available
+from sls_siem.sls.endpoint import endpoint_for
+from sls_siem.sls.exchange import Exchanger
+from sls_siem.sls.session import Session
+from sls_siem.version import __version__
+
+CONNECT_S = 5.0
+
+
+class SlsClient:
+    """Opens sessions; thread-safe.
+
+    Args:
+        config: table `[sls]`.
+        credentials: whose key signs.
+        user_agent: how the calls name us; None for name, version, consumer group and consumer.
+
+    Raises:
+        ConfigError: the CA file or the proxy cannot be used, or zstd is not there.
+    """
+
+    def __init__(self, config: SlsConfig, credentials: CredentialSource, *, user_agent: Optional[str] = None) -> None:
+        if config.compression == "zstd" and not zstd_available():
+            raise ConfigError(["sls.compression: 'zstd' needs Python 3.14 or the package zstandard: use 'lz4'"])
+        self._config = config
+        self._credentials = credentials
+        self._user_agent = _default_user_agent(config) if user_agent is None else user_agent
+        self._endpoint = endpoint_for(config.endpoint, config.project)
+        https = self._endpoint.url.startswith("https:")
+        self._tls = client_context(ca_file=config.ca_file) if https else None
+        self._connection()  # a proxy that cannot be used shows now
+
+    def session(self) -> Session:
+        """Make a session for one thread; it connects on first use."""
+        exchanger = Exchanger(
+            self._connection(),
+            host=self._endpoint.host,
+            region=self._config.region,
+            credentials=self._credentials,
+            user_agent=self._user_agent,
+        )
+        return Session(self._config, exchanger)
+
+    def _connection(self) -> HttpConnection:
+        try:
+            return HttpConnection(
+                self._endpoint.url, tls=self._tls, proxy=self._config.proxy, connect_timeout_s=CONNECT_S
+            )
+        except ValueError as exc:
+            raise ConfigError([f"sls.proxy or sls.endpoint: cannot be used, what would be right is {exc}"]) from exc
+
+
+def _default_user_agent(config: SlsConfig) -> str:
+    consumer = quote(f"{config.consumer_group}-{config.consumer_name}", safe="{}")
+    return f"sls-siem-agent/{__version__} consumergroup-{consumer}"

@@ -1,0 +1,133 @@
+"""Whose key signs the calls, and when it is looked up anew.
+
+A source hands out the key in force; it reads again after `reload` (SIGHUP) and after a refusal, so that a rotation
+needs no restart. It knows no call and no signature.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Optional, Protocol
+
+from sls_siem.config import CredentialsConfig
+from sls_siem.config.secrets import (
+    ACCESS_KEY_ID,
+    ACCESS_KEY_SECRET,
+    SECURITY_TOKEN,
+    Secret,
+    find_secret,
+    places_of,
+    redact,
+)
+from sls_siem.errors import ConfigError, CredentialsRefusedError
+
+RELOAD_COMMAND = "systemctl reload 'sls-siem@*'"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """An access key, with the STS token that belongs to it when it is a temporary one."""
+
+    access_key_id: Secret
+    access_key_secret: Secret
+    token: Optional[Secret] = None
+
+    def hide(self, text: str) -> str:
+        """Take every part of the key out of a text that came from outside."""
+        return redact(text, (self.access_key_id, self.access_key_secret, self.token))
+
+
+class CredentialSource(Protocol):
+    """Where the access key comes from; thread-safe."""
+
+    def current(self) -> Credentials:
+        """Give the key in force.
+
+        Raises:
+            CredentialsRefusedError: there is none; the message says where it was looked for.
+        """
+        ...
+
+    def refused(self, credentials: Credentials) -> bool:
+        """Learn that the service refused a key; True when another one is in force by now, worth asking with at once."""
+        ...
+
+    def reload(self) -> None:
+        """Read again before the next call."""
+        ...
+
+
+class AccessKeySource:
+    """An access key kept by the operator as files or environment variables (`config.secrets` has the places).
+
+    Args:
+        config: the files that it names come before other places.
+        environ: the environment.
+    """
+
+    def __init__(self, config: CredentialsConfig, *, environ: Mapping[str, str]) -> None:
+        self._files = {
+            ACCESS_KEY_ID: config.access_key_id_file,
+            ACCESS_KEY_SECRET: config.access_key_secret_file,
+            SECURITY_TOKEN: config.security_token_file,
+        }
+        self._environ = environ
+        self._lock = threading.Lock()
+        self._known: Optional[Credentials] = None
+
+    def current(self) -> Credentials:
+        """See `CredentialSource`."""
+        with self._lock:
+            if self._known is None:
+                self._known = self._read()
+            return self._known
+
+    def refused(self, credentials: Credentials) -> bool:
+        """See `CredentialSource`."""
+        with self._lock:
+            if self._known == credentials:
+                self._known = None
+        try:
+            return self.current() != credentials
+        except CredentialsRefusedError:
+            return False
+
+    def reload(self) -> None:
+        """See `CredentialSource`."""
+        with self._lock:
+            self._known = None
+
+    def _read(self) -> Credentials:
+        key_id, secret = self._find(ACCESS_KEY_ID), self._find(ACCESS_KEY_SECRET)
+        missing = [name for name, found in ((ACCESS_KEY_ID, key_id), (ACCESS_KEY_SECRET, secret)) if found is None]
+        if key_id is None or secret is None:
+            raise CredentialsRefusedError(
+                f"no access key for SLS: {'; '.join(map(self._searched, missing))}. Store it in "
+                f"/etc/sls-siem/credentials/ (root, mode 0600), then: {RELOAD_COMMAND}"
+            )
+        return Credentials(key_id, secret, self._find(SECURITY_TOKEN))
+
+    def _find(self, name: str) -> Optional[Secret]:
+        return find_secret(name, file=self._files[name], environ=self._environ)
+
+    def _searched(self, name: str) -> str:
+        places = places_of(name, file=self._files[name], environ=self._environ)
+        return f"{name} is not in {', '.join(place.label for place in places)}"
+
+
+def credential_source(config: CredentialsConfig, *, environ: Optional[Mapping[str, str]] = None) -> CredentialSource:
+    """Make the source that the configuration asks for; nothing is read yet.
+
+    Args:
+        config: table `[sls.credentials]`.
+        environ: the environment; None for this process's.
+
+    Raises:
+        ConfigError: this source is not available yet.
+    """
+    if config.source != "access-key":
+        raise ConfigError([f"sls.credentials.source: {config.source!r} is not available yet, use 'access-key'"])
+    return AccessKeySource(config, environ=os.environ if environ is None else environ)

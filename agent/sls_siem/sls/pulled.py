@@ -1,0 +1,129 @@
+"""The answer of PullLogs, checked before anybody relies on it: headers, sizes, number of groups.
+
+Source: SLS API reference, PullLogs; `PullLogResponse` of the SDKs. The Python SDK believes the headers, so that a
+wrong `x-log-count` skips logs; the Java SDK compares, and so does this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Optional
+
+from sls_siem.codec.wire import walk_list
+from sls_siem.errors import CodecError
+from sls_siem.net.http import HttpAnswer
+from sls_siem.sls.cursors import to_position
+from sls_siem.sls.decompress import DecompressError, decompress
+from sls_siem.sls.model import Pulled
+
+LARGEST_RAW_BYTES = 64 << 20
+"""Most that an answer may hold, decompressed. The service aims at 10 MiB, but a single log group may have 30 MB."""
+LARGEST_WIRE_BYTES = LARGEST_RAW_BYTES + (1 << 20)
+"""Compression makes what cannot be compressed a little greater."""
+
+
+class WrongAnswerError(Exception):
+    """The answer contradicts itself or lacks something; the message says what."""
+
+
+def read_pulled(answer: HttpAnswer, asked: int) -> Pulled:
+    """Check and decompress an answer of PullLogs.
+
+    A body whose groups cannot be walked at all is handed on: what becomes of such logs is decided where the codec's
+    errors are.
+
+    Args:
+        answer: with status 200.
+        asked: the position that was asked for.
+
+    Raises:
+        WrongAnswerError: see there.
+    """
+    headers = answer.headers
+    groups = _number(headers, "x-log-count")
+    raw_size = _number(headers, "x-log-bodyrawsize")
+    next_position = to_position(_needed(headers, "x-log-cursor"))
+    if next_position is None:
+        raise WrongAnswerError(f"x-log-cursor is {headers['x-log-cursor'][:40]!r}, which is no cursor")
+    if raw_size > LARGEST_RAW_BYTES:
+        raise WrongAnswerError(f"x-log-bodyrawsize is {raw_size}, more than {LARGEST_RAW_BYTES} bytes are not taken")
+    body = _body(answer, raw_size)
+    found = count_groups(body)
+    if found is not None and found != groups:
+        raise WrongAnswerError(f"x-log-count is {groups}, the body has {found} log groups")
+    return Pulled(
+        asked=asked,
+        next_position=next_position,
+        groups=groups,
+        body=body,
+        wire_bytes=len(answer.body),
+        raw_groups=_optional(headers, "x-log-rawdatacount"),
+        raw_bytes=_optional(headers, "x-log-rawdatasize"),
+        cursor_time=_optional(headers, "x-log-cursor-time"),
+        end_of_cursor=_flag(headers, "x-log-end-of-cursor"),
+    )
+
+
+def count_groups(body: bytes) -> Optional[int]:
+    """Count the log groups of a LogGroupList; None when it cannot be walked."""
+    position, end, count = 0, len(body), 0
+    while position < end:
+        # A length of up to four bytes, which all have that the service sends; anything else goes the long way.
+        if body[position] != 0x0A or position + 5 > end:
+            return _count_slowly(body)
+        size = body[position + 1]
+        position += 2
+        shift = 7
+        while size >> shift and shift < 28:
+            size = size - (1 << shift) + (body[position] << shift)
+            position += 1
+            shift += 7
+        if size >> shift:
+            return _count_slowly(body)
+        position += size
+        count += 1
+    return count if position == end else None
+
+
+def _count_slowly(body: bytes) -> Optional[int]:
+    try:
+        return sum(1 for _ in walk_list(body))
+    except CodecError:
+        return None
+
+
+def _body(answer: HttpAnswer, raw_size: int) -> bytes:
+    if raw_size == 0:
+        return b""
+    try:
+        return decompress(answer.body, codec=answer.headers.get("x-log-compresstype", ""), raw_size=raw_size)
+    except DecompressError as exc:
+        raise WrongAnswerError(f"its body of {len(answer.body)} bytes cannot be used: {exc}") from exc
+
+
+def _needed(headers: Mapping[str, str], name: str) -> str:
+    value = headers.get(name)
+    if value is None:
+        raise WrongAnswerError(f"header {name} is missing")
+    return value
+
+
+def _number(headers: Mapping[str, str], name: str) -> int:
+    value = _parse(_needed(headers, name))
+    if value is None:
+        raise WrongAnswerError(f"{name} is {headers[name][:40]!r}, which is no number")
+    return value
+
+
+def _optional(headers: Mapping[str, str], name: str) -> Optional[int]:
+    """Read a header that only some calls or versions have; -1 and anything else that is no number count as absent."""
+    return _parse(headers.get(name, ""))
+
+
+def _flag(headers: Mapping[str, str], name: str) -> Optional[bool]:
+    value = headers.get(name, "").lower()
+    return {"1": True, "true": True, "0": False, "false": False}.get(value)
+
+
+def _parse(text: str) -> Optional[int]:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
