@@ -59,9 +59,17 @@ def _hosts(path: str, topic: bytes) -> list[Metadata]:
     return [(topic, b"10.24.3.%d" % (10 + number), pairs) for number, pairs in enumerate(tags)]
 
 
-def _words(rng: random.Random, count: int) -> str:
+def _vocabulary(words: int) -> tuple[str, ...]:
+    rng = random.Random("vocabulary")
     letters = "etaoinshrdlucmfwypvbgkqjxz"
-    return "-".join("".join(rng.choices(letters, k=rng.randint(3, 9))) for _ in range(count))
+    return tuple("".join(rng.choices(letters, k=rng.randint(3, 9))) for _ in range(words))
+
+
+_VOCABULARY = _vocabulary(600)
+
+
+def _words(rng: random.Random, count: int) -> str:
+    return "-".join(rng.choices(_VOCABULARY, k=count))
 
 
 def _hex(rng: random.Random, digits: int) -> str:
@@ -86,7 +94,8 @@ class Nginx:
         rng = random.Random(f"nginx/{seed}")
         self.metadata = _hosts("/var/log/nginx/access.log", b"nginx_access_log")
         paths = [
-            f"/api/v{rng.randint(1, 3)}/{_words(rng, 2)}/{_hex(rng, 12)}?page={rng.randint(1, 99)}" for _ in range(1999)
+            f"/api/v{rng.randint(1, 3)}/{_words(rng, 3)}/{_hex(rng, 12)}?p={rng.randint(1, 99)}&from={_words(rng, 4)}"
+            for _ in range(1999)
         ]
         # The lengths share no factor, so that the combinations repeat only after a very long time.
         self._pools = (
@@ -96,7 +105,7 @@ class Nginx:
             _pool("status", ["200"] * 17 + ["304", "404", "500", "302", "499", "200"]),
             _pool("body_bytes_sent", [str(rng.randint(80, 90_000)) for _ in range(509)]),
             _pool("request_time", [f"{rng.random() * 2:.3f}" for _ in range(251)]),
-            _pool("http_referer", [f"https://www.{_words(rng, 1)}.example.com/{_words(rng, 2)}" for _ in range(383)]),
+            _pool("http_referer", [f"https://www.{_words(rng, 1)}.example.com/{_words(rng, 3)}" for _ in range(383)]),
             _pool("http_user_agent", [agent.format(rng.randint(90, 131)) for _ in range(43) for agent in _AGENTS]),
             _pool("host", [f"{_words(rng, 1)}.shop.example.com" for _ in range(31)]),
             _pool("upstream_addr", [f"172.16.{rng.randint(0, 15)}.{rng.randint(2, 250)}:8080" for _ in range(61)]),
@@ -140,7 +149,14 @@ def _audit_event(rng: random.Random) -> dict[str, object]:
         "isGlobal": False,
         "referencedResources": {f"ACS::{service}::Instance": [f"i-{_hex(rng, 20)}" for _ in range(3)]},
         "requestId": _hex(rng, 32).upper(),
-        "requestParameterJson": json.dumps({"RegionId": region, "Token": _hex(rng, 40), "Name": _words(rng, 3)}),
+        "requestParameterJson": json.dumps(
+            {
+                "RegionId": region,
+                "Token": _hex(rng, 40),
+                "Name": _words(rng, 6),
+                "Tags": [{"Key": _words(rng, 2), "Value": _words(rng, 2)} for _ in range(4)],
+            }
+        ),
         "responseElements": {"RequestId": _hex(rng, 32), "TotalCount": rng.randint(0, 99)},
         "serviceName": service,
         "sourceIpAddress": _address(rng),
@@ -166,9 +182,9 @@ class Waf:
             _pool("real_client_ip", [_address(rng) for _ in range(1021)]),
             _pool("matched_host", [f"{_words(rng, 1)}.example.com" for _ in range(31)]),
             _pool("request_path", [f"/{_words(rng, 4)}.php" for _ in range(509)]),
-            _pool("querystring", [f"q={_words(rng, 60)}&sig={_hex(rng, 128)}" for _ in range(251)]),
-            _pool("http_cookie", [f"session={_hex(rng, 160)}; track={_words(rng, 20)}" for _ in range(383)]),
-            _pool("request_body", [json.dumps({"p": _words(rng, 190), "h": _hex(rng, 640)}) for _ in range(127)]),
+            _pool("querystring", [f"q={_words(rng, 130)}&sig={_hex(rng, 64)}" for _ in range(251)]),
+            _pool("http_cookie", [f"session={_hex(rng, 64)}; track={_words(rng, 50)}" for _ in range(383)]),
+            _pool("request_body", [json.dumps({"p": _words(rng, 270), "h": _hex(rng, 64)}) for _ in range(127)]),
             _pool("http_user_agent", [agent.format(rng.randint(90, 131)) for _ in range(43) for agent in _AGENTS]),
             _pool("final_plugin", ["waf", "acl", "cc", "dlp", "antiscan"]),
             _pool("final_action", ["block", "captcha", "js"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 
 def balance(shards: Sequence[int], consumers: Sequence[str], holders: Mapping[int, str]) -> dict[int, str]:
@@ -27,5 +28,5 @@ def balance(shards: Sequence[int], consumers: Sequence[str], holders: Mapping[in
     free = iter(sorted(set(shards) - set(target)))
     for name in ranked:
         missing = quota[name] - min(quota[name], len(held[name]))
-        target.update({shard: name for shard, _ in zip(free, range(missing))})
+        target.update(dict.fromkeys(islice(free, missing), name))
     return target

@@ -17,10 +17,10 @@ class Bucket:
         self._level = rate
         self._filled = now
 
-    def open(self, now: float) -> bool:
+    def holds(self, units: float, now: float) -> bool:
         self._level = min(self._rate, self._level + (now - self._filled) * self._rate)
         self._filled = now
-        return self._level > 0
+        return self._level >= units
 
     def take(self, units: float) -> None:
         self._level -= units
@@ -46,13 +46,13 @@ class ReadQuota:
         """
         with self._lock:
             now = self._monotonic()
-            if bytes_per_s is not None and not self._bucket(shard, "bytes", bytes_per_s).open(now):
+            if bytes_per_s is not None and not self._bucket(shard, "bytes", bytes_per_s).holds(1, now):
                 raise RefusalError(
                     403, "ShardReadQuotaExceed", f"shard read quota of {bytes_per_s:.0f} bytes/s exceeded"
                 )
             if reads_per_s is not None:
                 reads = self._bucket(shard, "reads", reads_per_s)
-                if not reads.open(now):
+                if not reads.holds(1, now):
                     raise RefusalError(403, "ReadQuotaExceed", f"read quota of {reads_per_s:g} requests/s exceeded")
                 reads.take(1)
 

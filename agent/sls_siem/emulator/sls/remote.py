@@ -25,7 +25,7 @@ class SlsControl:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port or 80
 
-    def get(self, name: str, **query: object) -> Any:
+    def get(self, name: str, /, **query: object) -> Any:
         """Ask; arguments that are None are left out.
 
         Raises:
@@ -34,7 +34,7 @@ class SlsControl:
         """
         return json.loads(self._exchange("GET", name, urlencode(_given(query)), None))
 
-    def post(self, name: str, **members: object) -> Any:
+    def post(self, name: str, /, **members: object) -> Any:
         """Change something; arguments that are None are left out.
 
         Raises:

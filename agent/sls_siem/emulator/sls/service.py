@@ -211,17 +211,17 @@ class SlsService:
             raise parameter_invalid("a heartbeat needs a consumer and a list of shards")
         answered: list[int] = []
         refused = ""
-        try:
-            with store.lock:
+        with store.lock:
+            try:
                 answered = store.group(call.group).heartbeat(call.consumer, reported, store.shards())
-        except RefusalError as refusal:
-            refused = refusal.code
-            raise
-        finally:
-            where = f"{store.project}/{store.name}"
-            self.history.record_heartbeat(
-                Heartbeat(where, call.group, call.consumer, tuple(reported), tuple(answered), refused)
-            )
+            except RefusalError as refusal:
+                refused = refusal.code
+                raise
+            finally:
+                where = f"{store.project}/{store.name}"
+                self.history.record_heartbeat(
+                    Heartbeat(where, call.group, call.consumer, tuple(reported), tuple(answered), refused)
+                )
         return json_answer(answered)
 
     def _get_checkpoint(self, store: Logstore, call: Call, _request: Request) -> Answer:
