@@ -150,7 +150,7 @@ class ControlServer:
     def start(self) -> None:
         """Start answering."""
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="emulator-control", daemon=True
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, name="emulator-control", daemon=True
         )
         self._thread.start()
 

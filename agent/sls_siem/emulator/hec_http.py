@@ -130,6 +130,8 @@ class HttpStream:
         place = min(len(self._rest), len(view))
         view[:place] = self._rest[:place]
         del self._rest[:place]
+        if bytes_per_s > 0:
+            self.connection.pause(place / bytes_per_s)
         while place < len(view):
             most = len(view) - place if bytes_per_s <= 0 else max(1, int(bytes_per_s * _SLICE_S))
             count = self.connection.recv_into(view[place:], min(most, len(view) - place))
