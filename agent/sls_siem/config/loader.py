@@ -163,7 +163,7 @@ def _guess(table: str, name: str, kind: str) -> str:
         return near
     if kind == "table":
         return nearest(name, list(TABLES))
-    elsewhere = {one.rpartition(".")[2]: one for one in reversed(_FIELDS)}
+    elsewhere = {one.rpartition(".")[2]: one for one in reversed(list(_FIELDS))}
     return elsewhere.get(nearest(name, list(elsewhere)), "")
 
 
