@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
 import pytest
 
-from sls_siem.config import warnings_for
+from sls_siem.config import CredentialsConfig, warnings_for
 from sls_siem.config.advice import WantedSecret, wanted_secrets
 from tests.unit.config.conftest import HEC, SLS, SYSLOG, Load
 
@@ -50,6 +51,13 @@ def test_each_output_wants_its_secrets(load_text: Load, folder: Path) -> None:
 
     assert list(wanted_secrets(load_text(sls + SYSLOG + tls))) == [*keys, WantedSecret("tls-client-key", "/k")]
     assert list(wanted_secrets(load_text(sls + HEC))) == [*keys, WantedSecret("hec-token", None)]
+
+
+def test_keys_from_elsewhere_are_not_missed(load_text: Load) -> None:
+    config = load_text(SLS + SYSLOG)
+    sls = dataclasses.replace(config.sls, credentials=CredentialsConfig(source="ecs-ram-role", ram_role="reader"))
+
+    assert wanted_secrets(dataclasses.replace(config, sls=sls)) == ()
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,10 @@ TLS = "\n[tls]\n"
             'give a list such as ["https://splunk.example.com:8088"]',
         ),
         (
+            SLS + '[siem]\noutput = "hec"\n[hec]\nurls = []',
+            "hec.urls: is empty, [], give at least 1",
+        ),
+        (
             SLS + '[siem]\noutput = "syslog"',
             'syslog.url: is missing beside siem.output = "syslog", nothing given, '
             'give an address such as "tls://siem.example.com:6514"',
