@@ -92,7 +92,7 @@ def append(emulator: SlsEmulator, seqs: range, shard: int | None = None) -> None
 
 
 def holdings(emulator: SlsEmulator) -> dict[str, int]:
-    if GROUP not in emulator.store.groups:
+    if GROUP not in emulator.store.consumer_groups:
         return {}
     with emulator.store.lock:
         return {name: len(shards) for name, shards in emulator.store.group(GROUP).consumers().items()}

@@ -52,6 +52,37 @@ def test_shards_are_shared_evenly_and_no_more_move_than_must(
     assert kept == sum(min(has, quota) for has, quota in zip(sorted(held, reverse=True), quotas))
 
 
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.booleans()), max_size=60), st.integers(1, 7))
+def test_no_shard_is_ever_given_to_two_consumers(beats: list[tuple[str, bool, bool]], shards: int) -> None:
+    emulator = SlsEmulator(shards=shards)
+    group = emulator.store.create_group("group", timeout_s=40, in_order=False, quota=30)
+    works_on: dict[str, set[int]] = {"a": set(), "b": set(), "c": set()}
+    wanted: dict[str, set[int]] = {"a": set(), "b": set(), "c": set()}
+    for name, finished, forgetful in beats:
+        if finished:
+            works_on[name] &= wanted[name]
+        if forgetful:
+            works_on[name] = set()
+        wanted[name] = set(group.heartbeat(name, sorted(works_on[name]), emulator.store.shards()))
+        works_on[name] |= wanted[name]
+        everything = sorted(shard for held in works_on.values() for shard in held)
+
+        assert everything == sorted(set(everything))
+
+
+@given(st.integers(1, 9), st.lists(st.sampled_from("abcdefghijk"), min_size=1, unique=True))
+def test_after_enough_heartbeats_every_shard_has_one_consumer(shards: int, names: list[str]) -> None:
+    emulator = SlsEmulator(shards=shards)
+    group = emulator.store.create_group("group", timeout_s=40, in_order=False, quota=30)
+    held: dict[str, list[int]] = {name: [] for name in names}
+    for _ in range(4):
+        for name in names:
+            held[name] = group.heartbeat(name, held[name], emulator.store.shards())
+
+    assert sorted(shard for shards_held in held.values() for shard in shards_held) == list(range(shards))
+    assert max(map(len, held.values())) - min(map(len, held.values())) <= 1
+
+
 def test_a_shard_stays_with_who_reports_it_until_left_out(client: Client) -> None:
     assert client.heartbeat("a", []) == (200, [0, 1, 2, 3])
     assert client.heartbeat("b", []) == (200, [])

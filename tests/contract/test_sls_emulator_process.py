@@ -157,6 +157,7 @@ def test_faults_settings_keys_and_records_are_reached(control: SlsControl, clien
     path = f"/logstores/{LOGSTORE}/shards"
     statuses = [client.ask("GET", path)[0] for _ in range(2)]
     fault = next(item for item in control.get("faults") if item["fault"] == number)
+    removed = control.post("remove-fault", fault=number)
     changed = control.post("settings", verify=True)
     control.post("key", key_id="id", secret="s", denied=["log:ListShards"])
     refused = client.ask("GET", path)[0]
@@ -169,12 +170,23 @@ def test_faults_settings_keys_and_records_are_reached(control: SlsControl, clien
 
     assert statuses == [503, 200]
     assert len(fault["struck"]) == 1
+    assert removed == fault
+    assert number not in [item["fault"] for item in control.get("faults")]
     assert changed["verify"] is True
     assert refused == 401
     assert [beat["answered"] for beat in control.get("heartbeats", after=before)] == [[0, 1]]
     assert [pull["shard"] for pull in control.get("pulls", after=before)] == [0]
     assert [save["refused"] for save in control.get("saves", after=before)] == ["InvalidShardCheckPoint"]
     assert control.get("stats")["pulls"] >= 1
+
+
+def test_a_feed_that_cannot_go_on_says_why(control: SlsControl) -> None:
+    control.post("preload", shard=0, logs=10, repeat=5)
+    control.post("feed", logs=10, shard=0)
+    feed = wait_for(lambda: next((feed for feed in control.get("feeds") if feed["error"]), None))
+
+    assert "repeats what was preloaded" in feed["error"]
+    assert (feed["appended"], feed["running"]) == (0, False)
 
 
 def test_time_can_be_moved(control: SlsControl) -> None:
@@ -195,6 +207,10 @@ def test_time_can_be_moved(control: SlsControl) -> None:
         ("fault", {"action": "explode"}, "explode"),
         ("feed", {"logs": 5, "speed": 3}, "speed"),
         ("stop-feed", {"feed": 10_000}, "no feed"),
+        ("remove-fault", {"fault": 10_000}, "no fault"),
+        ("create-logstore", {"shards": 0}, "at least one shard"),
+        ("preload", {"shard": 0, "logs": 0, "repeat": 2}, "cannot repeat"),
+        ("feed", {"logs": 1, "profile": "strange", "project": "x"}, "ProjectNotExist"),
         ("append", {"project": "unknown", "groups": []}, "ProjectNotExist"),
         ("advance", {"seconds": -1}, "back"),
     ],

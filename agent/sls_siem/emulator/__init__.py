@@ -44,8 +44,9 @@ SLS emulator as a process of its own
 (``--detached`` keeps it without one). It is steered by the control API, which `SlsControl(url)` wraps:
 
 GET  /_emulator/health | shards | groups | logs | stats | saves | heartbeats | pulls | faults | feeds | consumers
-POST /_emulator/create-logstore | append | preload | feed | stop-feed | split | merge | trim | remove-shard |
-     processor | checkpoint | fault | clear-faults | settings | key | remove-key | evict | advance | disconnect
+POST /_emulator/create-logstore | delete-logstore | append | preload | feed | stop-feed | split | merge | trim |
+     remove-shard | processor | checkpoint | fault | remove-fault | clear-faults | settings | key | remove-key |
+     evict | advance | disconnect
 
 `project` and `logstore` are arguments of each (query of a GET, member of a POST's JSON object); left out they name
 the logstore that the command line made. `sls_siem.emulator.sls.control` says what each takes and answers.

@@ -33,6 +33,7 @@ POST, arguments in a JSON object:
     checkpoint group shard cursor                        {}: planted unchecked
     evict group consumer                                 {}
     fault action [call shard ...]                        {"fault"}: the members of `Fault`
+    remove-fault fault                                   as in faults, for the last time
     clear-faults                                         {}
     settings ...                                         the members of `Settings`: all, after the change
     key key_id secret [token expires denied]             {}
@@ -101,6 +102,7 @@ class Control:
             ),
             "evict": lambda args: self._store(args).group(args["group"]).evict(args["consumer"]),
             "fault": lambda args: {"fault": emulator.faults.add(Fault(**args)).number},
+            "remove-fault": self._remove_fault,
             "clear-faults": lambda _: emulator.faults.clear(),
             "settings": self._settings,
             "key": self._key,
@@ -235,6 +237,13 @@ class Control:
             raise ValueError(f"no feed {args['feed']}")
         feed.stop()
         return feed.describe()
+
+    def _remove_fault(self, args: _Arguments) -> object:
+        fault = next((fault for fault in self._emulator.faults.all() if fault.number == args["fault"]), None)
+        if fault is None:
+            raise ValueError(f"no fault {args['fault']} is in force")
+        self._emulator.faults.remove(fault)
+        return _describe_fault(fault)
 
     def _split(self, args: _Arguments) -> object:
         key = args.get("key")

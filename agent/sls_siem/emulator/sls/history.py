@@ -85,6 +85,10 @@ class History:
     def pulls(self) -> list[Pull]:
         return list(self._pulls.copy())
 
+    def counts(self) -> dict[str, int]:
+        """Count the records that are kept."""
+        return {"saves": len(self._saves), "heartbeats": len(self._heartbeats), "pulls": len(self._pulls)}
+
     def record_save(self, save: Save) -> None:
         self._saves.append(save)
 

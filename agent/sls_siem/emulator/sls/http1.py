@@ -71,6 +71,10 @@ class Connection:
         """Go on with a socket that wraps the present one (TLS)."""
         self._sock = sock
 
+    def drop(self) -> None:
+        """Close the socket: for the serving thread, when it cannot serve."""
+        self._sock.close()
+
     def serve(self) -> None:
         """Answer requests until the peer or an answer ends the connection."""
         try:
@@ -80,7 +84,7 @@ class Connection:
                     return
         except BadRequestError as exc:
             text = str(exc).encode()
-            self._send(Answer(400, {"Connection": "close"}, text), with_body=True)
+            self._send(Answer(400, {"Connection": "close"}, text))
         except OSError:
             return  # the peer went away, or `close` was called
         finally:
@@ -89,9 +93,10 @@ class Connection:
     def close(self) -> None:
         """End the connection from another thread."""
         try:
-            self._sock.shutdown(socket.SHUT_RDWR)
+            # Not SSLSocket's own, which takes away what the serving thread reads from.
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
         except OSError:
-            return
+            return  # it has ended already
 
     # -------------------------------------------------------------------------------------------------------- reading
 
@@ -151,17 +156,15 @@ class Connection:
             if answer.ending is Ending.RESET_MID_BODY:
                 self._reset()
             return False
-        self._send(answer, with_body=request.method != "HEAD")
+        self._send(answer)
         return request.headers.get("connection", "").lower() != "close" and answer.headers.get("Connection") != "close"
 
-    def _send(self, answer: Answer, *, with_body: bool = True, cut: bool = False) -> None:
+    def _send(self, answer: Answer, *, cut: bool = False) -> None:
         lines = [f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, 'Answer')}"]
         lines += [f"{name}: {value}" for name, value in answer.headers.items()]
         lines.append(f"Content-Length: {len(answer.body)}\r\n\r\n")
         head = "\r\n".join(lines).encode("latin-1", "replace")
-        body = answer.body if with_body else b""
-        if cut:
-            body = body[: len(body) // 2]
+        body = answer.body[: len(answer.body) // 2] if cut else answer.body
         if len(body) < _CHUNK:
             self._sock.sendall(head + body)
         else:

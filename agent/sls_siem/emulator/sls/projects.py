@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from typing import Optional
 
 from sls_siem.emulator.sls.clock import Clock
 from sls_siem.emulator.sls.refusal import RefusalError
@@ -69,7 +68,3 @@ class Projects:
     def all(self) -> list[Logstore]:
         with self._lock:
             return list(self._stores.values())
-
-    def only(self) -> Optional[Logstore]:
-        """The first logstore that was made and is still there."""
-        return next(iter(self.all()), None)

@@ -21,6 +21,7 @@ from sls_siem.emulator.sls.signature import AccessKey
 from sls_siem.emulator.sls.store import Logstore
 
 _HANDSHAKE_S = 10.0
+_END_S = 10.0
 
 
 class SlsEmulator:
@@ -89,7 +90,11 @@ class SlsEmulator:
         self._stopping.set()
         for feed in self.feeds():
             feed.stop()
+        with self._lock:
+            threads = list(self._connections.values())
         self.stop_listening()
+        for thread in threads:
+            thread.join(_END_S)
 
     def __enter__(self) -> SlsEmulator:  # noqa: PYI034 - Self is not in Python 3.9
         return self.start()
@@ -126,12 +131,9 @@ class SlsEmulator:
     def disconnect(self) -> None:
         """End every connection; new ones are accepted."""
         with self._lock:
-            open_now = dict(self._connections)
+            open_now = list(self._connections)
         for connection in open_now:
             connection.close()
-        for thread in open_now.values():
-            if thread is not threading.current_thread():
-                thread.join(10)
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -151,12 +153,13 @@ class SlsEmulator:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is not None:
                 sock.settimeout(_HANDSHAKE_S)
-                wrapped = self._tls.wrap_socket(sock, server_side=True)
-                wrapped.settimeout(None)
+                wrapped = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
                 connection.upgrade(wrapped)
+                wrapped.do_handshake()
+                wrapped.settimeout(None)
             connection.serve()
         except OSError:
-            sock.close()  # the handshake failed
+            connection.drop()  # the handshake failed
         finally:
             with self._lock:
                 self._connections.pop(connection, None)
@@ -234,7 +237,5 @@ class SlsEmulator:
             "accepted": self.accepted,
             "groups": sum(shard.end - shard.base for _, shard in shards),
             "raw_bytes": sum(shard.raw_bytes for _, shard in shards),
-            "pulls": len(self.history.pulls),
-            "heartbeats": len(self.history.heartbeats),
-            "saves": len(self.history.saves),
+            **self.history.counts(),
         }

@@ -173,7 +173,7 @@ class SlsService:
 
     def _list_groups(self, store: Logstore, _call: Call, _request: Request) -> Answer:
         with store.lock:
-            groups = sorted(store.groups.values(), key=lambda group: group.name)
+            groups = sorted(store.consumer_groups.values(), key=lambda group: group.name)
         return json_answer([{"name": g.name, "timeout": g.timeout_s, "order": g.in_order} for g in groups])
 
     def _create_group(self, store: Logstore, _call: Call, request: Request) -> Answer:
@@ -202,7 +202,7 @@ class SlsService:
     def _delete_group(self, store: Logstore, call: Call, _request: Request) -> Answer:
         with store.lock:
             store.group(call.group)
-            del store.groups[call.group]
+            del store.consumer_groups[call.group]
         return Answer()
 
     def _heartbeat(self, store: Logstore, call: Call, request: Request) -> Answer:

@@ -72,7 +72,7 @@ class Logstore:
         self.keep_trimmed = keep_trimmed
         self.lock = threading.RLock()
         self.processors: dict[str, str] = {}
-        self.groups: dict[str, ConsumerGroup] = {}
+        self.consumer_groups: dict[str, ConsumerGroup] = {}
         self._clock = clock
         self._positions = positions
         self._shards: dict[int, Shard] = {}
@@ -146,7 +146,7 @@ class Logstore:
         with self.lock:
             self.shard(number)
             del self._shards[number]
-            for group in self.groups.values():
+            for group in self.consumer_groups.values():
                 group.forget_shard(number)
 
     # -------------------------------------------------------------------------------------------------------- writing
@@ -239,7 +239,7 @@ class Logstore:
         Raises:
             RefusalError: `ConsumerGroupNotExist`.
         """
-        found = self.groups.get(name)
+        found = self.consumer_groups.get(name)
         if found is None:
             raise RefusalError(404, "ConsumerGroupNotExist", f"consumer group {name} does not exist")
         return found
@@ -251,12 +251,12 @@ class Logstore:
             RefusalError: `ConsumerGroupAlreadyExist` or `ConsumerGroupQuotaExceed`.
         """
         with self.lock:
-            if name in self.groups:
+            if name in self.consumer_groups:
                 raise RefusalError(400, "ConsumerGroupAlreadyExist", f"consumer group {name} already exists")
-            if len(self.groups) >= quota:
+            if len(self.consumer_groups) >= quota:
                 raise RefusalError(403, "ConsumerGroupQuotaExceed", f"the logstore has {quota} consumer groups already")
-            self.groups[name] = ConsumerGroup(name, timeout_s=timeout_s, in_order=in_order, clock=self._clock)
-            return self.groups[name]
+            self.consumer_groups[name] = ConsumerGroup(name, timeout_s=timeout_s, in_order=in_order, clock=self._clock)
+            return self.consumer_groups[name]
 
     def set_checkpoint(self, group: str, shard: int, cursor: str) -> None:
         """Plant a checkpoint, whatever its text: for tests of damaged and foreign ones."""
