@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from aliyun.log.log_logs_raw_pb2 import LogGroupListRaw
+from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aliyun.log.log_logs_raw_pb2 import LogGroupListRaw
-from google.protobuf.message import DecodeError
 from sls_siem.codec import EncoderSettings, count_events, group_sizes, make_encoder
 from sls_siem.codec.fastwalk import LogReader
 from sls_siem.codec.model import Batch
