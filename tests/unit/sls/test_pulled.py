@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import lz4.block
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sls_siem.net.http import HttpAnswer
+from sls_siem.sls.cursors import to_cursor
+from sls_siem.sls.pulled import LARGEST_RAW_BYTES, WrongAnswerError, count_groups, read_pulled
+
+
+def varint(value):
+    out = b""
+    while value > 0x7F:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
+def group_list(*sizes):
+    return b"".join(b"\x0a" + varint(size) + bytes(size) for size in sizes)
+
+
+def answer(raw, groups, **headers):
+    body = lz4.block.compress(raw, store_size=False)
+    given = {
+        "x-log-count": str(groups),
+        "x-log-bodyrawsize": str(len(raw)),
+        "x-log-cursor": to_cursor(1000 + groups),
+        "x-log-compresstype": "lz4",
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
+    return HttpAnswer(200, {name: value for name, value in given.items() if value is not None}, body)
+
+
+def test_an_answer_becomes_positions_groups_and_raw_bytes():
+    raw = group_list(10, 200)
+    pulled = read_pulled(answer(raw, 2), 1000)
+
+    assert (pulled.asked, pulled.next_position, pulled.groups, pulled.body) == (1000, 1002, 2, raw)
+    assert (pulled.raw_groups, pulled.raw_bytes, pulled.cursor_time, pulled.end_of_cursor) == (None, None, None, None)
+
+
+def test_what_the_service_tells_besides_is_kept():
+    pulled = read_pulled(
+        answer(
+            group_list(5),
+            1,
+            x_log_rawdatacount="7",
+            x_log_rawdatasize="700",
+            x_log_cursor_time="1700000000",
+            x_log_end_of_cursor="1",
+        ),
+        1000,
+    )
+
+    assert (pulled.raw_groups, pulled.raw_bytes, pulled.cursor_time, pulled.end_of_cursor) == (7, 700, 1700000000, True)
+
+
+@pytest.mark.parametrize(("value", "expected"), [("-1", None), ("x", None), ("", None)])
+def test_numbers_that_only_some_answers_have_may_be_anything(value, expected):
+    assert read_pulled(answer(group_list(5), 1, x_log_rawdatacount=value), 1000).raw_groups is expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [("0", False), ("true", True), ("maybe", None)])
+def test_the_end_of_a_shard_may_be_told(value, expected):
+    assert read_pulled(answer(group_list(5), 1, x_log_end_of_cursor=value), 1000).end_of_cursor is expected
+
+
+def test_no_data_is_an_answer_whatever_stands_in_its_body():
+    pulled = read_pulled(HttpAnswer(200, answer(b"", 0).headers, b"??"), 1000)
+
+    assert (pulled.groups, pulled.body, pulled.next_position) == (0, b"", 1000)
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({"x_log_count": None}, "header x-log-count is missing"),
+        ({"x_log_bodyrawsize": None}, "header x-log-bodyrawsize is missing"),
+        ({"x_log_cursor": None}, "header x-log-cursor is missing"),
+        ({"x_log_count": "two"}, "x-log-count is 'two', which is no number"),
+        ({"x_log_count": "-2"}, "which is no number"),
+        ({"x_log_bodyrawsize": "1e3"}, "which is no number"),
+        ({"x_log_bodyrawsize": "9" * 30}, "which is no number"),
+        ({"x_log_cursor": "end"}, "x-log-cursor is 'end', which is no cursor"),
+        ({"x_log_count": "1"}, "x-log-count is 1, the body has 2 log groups"),
+        ({"x_log_count": "0"}, "x-log-count is 0, the body has 2 log groups"),
+        ({"x_log_bodyrawsize": "0"}, "x-log-count is 2, the body has 0 log groups"),
+        ({"x_log_bodyrawsize": "213"}, "cannot be used"),
+        ({"x_log_bodyrawsize": "215"}, "x-log-bodyrawsize says 215 bytes, the body has 214"),
+        ({"x_log_bodyrawsize": str(LARGEST_RAW_BYTES + 1)}, "more than 67108864 bytes are not taken"),
+        ({"x_log_compresstype": "zip"}, "'zip', which was not asked for"),
+        ({"x_log_compresstype": "zstd"}, "zstd: "),
+        ({"x_log_compresstype": None}, "x-log-bodyrawsize says 214 bytes"),
+    ],
+)
+def test_an_answer_that_contradicts_itself_is_refused(headers, words):
+    raw = group_list(10, 199)
+    assert len(raw) == 214
+    with pytest.raises(WrongAnswerError, match=words):
+        read_pulled(answer(raw, 2, **headers), 1000)
+
+
+def test_groups_that_cannot_be_walked_are_left_to_the_codec():
+    raw = group_list(10) + b"\x0a\x7fcut off"
+
+    assert read_pulled(answer(raw, 2), 1000).body == raw
+
+
+@given(st.lists(st.sampled_from([0, 1, 2, 3, 5, 127, 128, 16383, 16384, 100_000]), max_size=20))
+def test_counts_groups_of_any_size(sizes):
+    assert count_groups(group_list(*sizes)) == len(sizes)
+
+
+@pytest.mark.parametrize("size", [2097151, 2097152, 5_000_000])
+def test_counts_great_groups(size):
+    assert count_groups(group_list(3, size, 3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"\x10\x05" + group_list(9, 9), 2),  # an unknown field
+        (b"\x0a\x89\x80\x80\x80\x00" + bytes(9) + group_list(9), 2),  # needless continuation bytes
+        (b"\x0a\xff\xff\xff\xff\x7f" + bytes(9), None),
+        (b"\x0a\x09123", None),
+        (group_list(9) + b"\x0a", None),
+        (b"\xff" * 20, None),
+        (b"\x0d1234", None),
+    ],
+)
+def test_counts_what_is_legal_and_nothing_else(body, expected):
+    assert count_groups(body) == expected
