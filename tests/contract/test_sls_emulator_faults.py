@@ -134,7 +134,7 @@ def test_a_black_hole_never_answers(emulator: SlsEmulator) -> None:
     emulator.faults.add(Fault("black_hole", times=1))
     with Client(emulator.port) as client:
         client._connection.timeout = 0.4
-        with pytest.raises(TimeoutError):
+        with pytest.raises(OSError, match="timed out"):  # Python 3.9 has its own class for it
             client.pull(0, emulator.store.shard(0).begin)
 
 
