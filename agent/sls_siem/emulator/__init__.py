@@ -25,6 +25,7 @@ SLS emulator in this process
         store.shard(0).begin / .end / .base / .read_only
         store.processors["consume-processor-1"] = "* | where a = '1'"
         store.set_checkpoint("group", 0, "MTIz")                        # whatever text, unchecked
+        store.create_group("group", timeout_s=40, in_order=False, quota=30), store.consumer_groups
         store.group("group").owner(0) / .checkpoint(0) / .consumers() / .evict("consumer")
 
         sls.settings.expired_cursor = "begin"                           # see Settings for every switch

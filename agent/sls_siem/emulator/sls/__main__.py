@@ -20,6 +20,8 @@ from sls_siem.emulator.sls.settings import Settings
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Serve until SIGTERM, SIGINT, or the end of standard input."""
     options = _parser().parse_args(arguments)
+    # A feed must not hold up an answer for the five milliseconds that a thread may run by default.
+    sys.setswitchinterval(0.0005)
     emulator = SlsEmulator(
         project=options.project,
         logstore=options.logstore,
