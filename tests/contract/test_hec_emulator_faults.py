@@ -268,14 +268,15 @@ def test_down_then_up_on_the_same_port(hec: HecEmulator, client: HecClient) -> N
     sock = connect(hec.host, hec.port)
     port = hec.port
     hec.stop_listening()
-    refused = pytest.raises(ConnectionRefusedError, connect, hec.host, port)
+    with pytest.raises(ConnectionRefusedError):
+        connect(hec.host, port)
     ended = ending(sock)
     sock.close()
     client.close()
     hec.listen_again()
     hec.listen_again()
 
-    assert (refused.type, ended, hec.port) == (ConnectionRefusedError, "rst", port)
+    assert (ended, hec.port) == ("rst", port)
     assert client.post(hec_body("b")).status == 200
     assert hec.store.ids() == ["a", "b"]
 
@@ -285,7 +286,8 @@ def test_shut_door_with_guests_inside(hec: HecEmulator, client: HecClient) -> No
     hec.stop_listening(connections="keep")
 
     assert client.post(hec_body("b")).status == 200
-    assert pytest.raises(ConnectionRefusedError, connect, hec.host, hec.port)
+    with pytest.raises(ConnectionRefusedError):
+        connect(hec.host, hec.port)
 
 
 @pytest.mark.parametrize(("reset", "expected"), [(True, "rst"), (False, "fin")])

@@ -13,14 +13,13 @@ import sys
 import threading
 import urllib.parse
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from sls_siem.emulator.hec import HecEmulator
 from sls_siem.emulator.remote import EmulatorError, EmulatorProcess
 from sls_siem.emulator.store import Comparison, EventStore, event_digest, now_s
-from tests.contract.receiver_support import HecClient, Reply, connect, ending, hec_body, hec_event, wait_until
+from tests.contract.receiver_support import HecClient, Reply, connect, cpu_s, ending, hec_body, hec_event, wait_until
 
 pytestmark = pytest.mark.contract
 
@@ -193,12 +192,6 @@ def test_the_module_runs_by_itself() -> None:
     assert json.loads(done.stdout)["emulator"] == "hec"
 
 
-def cpu_s(pid: int) -> float:
-    """CPU time of all threads of a process that live."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
-
-
 def test_the_sink_takes_500_mb_per_cpu_second() -> None:
     body = hec_event("0-17-3", time=1700000000.5, source="x" * 300) * 5000
     with EmulatorProcess("hec", {"mode": "sink"}) as remote:
@@ -251,7 +244,8 @@ def test_a_million_events_fit_in_400_mb() -> None:
         "import resource, sys; sys.path[:0] = sys.argv[1:];"
         "from sls_siem.emulator.store import EventStore;"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; store = EventStore();"
-        "[store.add([(f'3-{1600000000000 + n}-{i}', b'x') for i in range(100)], request=n, at_s=n) for n in range(10000)];"
+        "batch = lambda n: [(f'3-{1600000000000 + n}-{i}', b'x') for i in range(100)];"
+        "[store.add(batch(n), request=n, at_s=n) for n in range(10000)];"
         "assert len(store) == 1000000;"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )

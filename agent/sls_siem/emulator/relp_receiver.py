@@ -82,18 +82,26 @@ class RelpReception:
             if not data:
                 return "peer-fin"
             at_s = now_s()
-            self._size += len(data)
-            self._inbox.count(bytes=len(data))
-            frames = deque(self._stream.feed(data))
-            messages = sum(frame.command == "syslog" for frame in frames)
-            allowed, fault = self._plan.take(self._connection.number, messages, len(data))
-            end = self._take(frames, allowed, at_s, answered=fault is None or fault.answered)
-            if fault is not None and self._commit(fault):
-                return fault.kind
-            if fault is not None and not end:
-                end = self._take(frames, messages - allowed, at_s, answered=True)
-            if end or self._stream.broken:
-                return end or self._protocol_error(self._stream.broken)
+            for part in self._plan.parts(self._connection.number, data):
+                end = self._take_bytes(part, at_s)
+                if end:
+                    return end
+
+    def _take_bytes(self, data: bytes, at_s: float) -> str:
+        """Handle bytes just read; returns how the session ended, "" if it goes on."""
+        self._size += len(data)
+        self._inbox.count(bytes=len(data))
+        frames = deque(self._stream.feed(data))
+        messages = sum(frame.command == "syslog" for frame in frames)
+        allowed, fault = self._plan.take(self._connection.number, messages, len(data))
+        end = self._take(frames, allowed, at_s, answered=fault is None or fault.answered)
+        if fault is not None and self._commit(fault):
+            return fault.kind
+        if fault is not None and not end:
+            end = self._take(frames, messages - allowed, at_s, answered=True)
+        if not end and self._stream.broken:
+            return self._protocol_error(self._stream.broken)
+        return end
 
     def _read(self) -> bytes:
         """Read what comes, sending answers that fall due meanwhile; b"" at the peer's FIN."""
@@ -137,6 +145,9 @@ class RelpReception:
         if not self._open:
             return self._protocol_error(f"{frame.command!r} before open")
         if frame.command == "close":
+            # An orderly end answers everything before it, however late the answers are meant to be.
+            self._connection.send(b"".join(answer for _, answer in self._answers))
+            self._answers.clear()
             self._connection.send(RelpFrame(frame.txnr, "rsp").encode() + _SERVERCLOSE)
             return "close"
         if frame.command != "syslog":

@@ -28,6 +28,7 @@ import itertools
 import random
 import threading
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Optional
 
@@ -116,6 +117,17 @@ class _Armed:
     def over(self) -> bool:
         return self.left == 0 or (self.until_s is not None and now_s() >= self.until_s)
 
+    def due(self, progress: _Progress) -> bool:
+        if not self.fault.after_frames and self.fault.after_bytes:
+            return progress.size >= self.fault.after_bytes
+        return progress.frames >= self.fault.after_frames
+
+    def room_for(self, frames: int, progress: _Progress) -> int:
+        """Tell how many of the coming frames may be stored before this fault strikes."""
+        if not self.fault.after_frames and self.fault.after_bytes:
+            return frames
+        return min(frames, max(0, self.fault.after_frames - progress.frames))
+
     def progress(self, connection: int) -> _Progress:
         if connection not in self.seen:
             spared = self.fault.probability < 1 and self.random.random() >= self.fault.probability
@@ -169,7 +181,7 @@ class StreamPlan:
             rooms = [
                 armed.fault.after_bytes - progress.size
                 for armed in self._armed
-                if armed.fault.after_bytes and not armed.over()
+                if armed.fault.after_bytes and not armed.fault.after_frames and not armed.over()
                 for progress in [armed.progress(connection)]
                 if not progress.over
             ]
@@ -186,6 +198,7 @@ class StreamPlan:
         Returns:
             How many of the frames may be stored, and the fault that strikes after them; None for none.
         """
+        due: list[tuple[int, _Armed]] = []
         with self._lock:
             for armed in self._armed:
                 if armed.fault.kind in AT_ACCEPT or armed.over():
@@ -193,15 +206,23 @@ class StreamPlan:
                 progress = armed.progress(connection)
                 if progress.over:
                     continue
-                before, wanted = progress.frames, armed.fault.after_frames
+                allowed = armed.room_for(frames, progress)
                 progress.frames += frames
                 progress.size += size
-                if not wanted and armed.fault.after_bytes:
-                    if progress.size >= armed.fault.after_bytes:
-                        return frames, self._strike(armed, connection)
-                elif progress.frames >= wanted:
-                    return wanted - before, self._strike(armed, connection)
-        return frames, None
+                if armed.due(progress):
+                    due.append((allowed, armed))
+            if not due:
+                return frames, None
+            # The others that are due strike with the next bytes, if there are any.
+            allowed, armed = min(due, key=lambda pair: pair[0])
+            return allowed, self._strike(armed, connection)
+
+    def parts(self, connection: int, data: bytes) -> Iterator[bytes]:
+        """Cut what was read where a fault that counts bytes strikes, also one armed while the read was waiting."""
+        while data:
+            room = self.room(connection)
+            yield data if room is None else data[:room]
+            data = b"" if room is None else data[room:]
 
     def _strike(self, armed: _Armed, connection: int) -> StreamFault:
         progress = armed.progress(connection)

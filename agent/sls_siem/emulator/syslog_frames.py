@@ -62,7 +62,10 @@ class Deframer:
                     break
                 place = end
             self._rest = stream[place:]
-        if len(self._rest) > self._max + 11 or any(len(frame) > self._max for frame in frames):
+        too_long = next((place for place, frame in enumerate(frames) if len(frame) > self._max), None)
+        if too_long is not None:
+            del frames[too_long:]
+        if too_long is not None or len(self._rest) > self._max + 11:
             raise FramingError(f"a frame has more than {self._max} octets")
 
     def _next(self, stream: bytes, place: int, frames: list[bytes]) -> int:

@@ -10,6 +10,7 @@ receiver tolerate it, a sender may not write it), and the TAG of RFC 3164 may ha
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import json
 import re
 from dataclasses import dataclass
@@ -105,20 +106,14 @@ def parse_rfc5424(frame: bytes) -> SyslogMessage:
     Raises:
         SyslogFormatError: it breaks the RFC.
     """
-    facility, severity, rest = _priority(frame)
-    words = rest.split(b" ", 6)
+    words = frame.split(b" ", 6)
     if len(words) < 7:
         raise SyslogFormatError(f"{len(words)} header fields, 7 expected: {frame[:100]!r}")
-    if words[0] != b"1":
-        raise SyslogFormatError(f"VERSION is {words[0][:20]!r}, not 1")
-    _check_timestamp(words[1])
-    for (name, longest), word in zip(_HEADER_FIELDS, words[2:6]):
-        _check_field(name, word, longest)
+    facility, severity, timestamp, hostname, app_name, procid, msgid = _header(*words[:6])
     data, msg = _structured_data(words[6])
     bom = msg.startswith(_BOM)
     if bom:
         _text(msg, "MSG with BOM")
-    timestamp, hostname, app_name, procid, msgid = (word.decode("ascii") for word in words[1:6])
     return SyslogMessage(
         rfc=5424,
         facility=facility,
@@ -132,6 +127,21 @@ def parse_rfc5424(frame: bytes) -> SyslogMessage:
         msg=msg[len(_BOM) :] if bom else msg,
         bom=bom,
     )
+
+
+@functools.lru_cache(
+    maxsize=4096
+)  # headers repeat from frame to frame; a receiver in a test should not be the slow part
+def _header(start: bytes, timestamp: bytes, *fields: bytes) -> tuple[int, int, str, str, str, str, str]:
+    """Check everything before the structured data; `start` is PRI and VERSION."""
+    facility, severity, version = _priority(start)
+    if version != b"1":
+        raise SyslogFormatError(f"VERSION is {version[:20]!r}, not 1")
+    _check_timestamp(timestamp)
+    for (name, longest), word in zip(_HEADER_FIELDS, fields):
+        _check_field(name, word, longest)
+    hostname, app_name, procid, msgid = (word.decode("ascii") for word in fields)
+    return facility, severity, timestamp.decode("ascii"), hostname, app_name, procid, msgid
 
 
 def parse_rfc3164(frame: bytes, *, strict_tag: bool = False, longest: int = 0) -> SyslogMessage:
@@ -223,7 +233,8 @@ def _check_sd_id(sd_id: str, before: list[str]) -> None:
 
 
 def _param(name: bytes, value: bytes) -> tuple[str, str]:
-    return name.decode("ascii"), _ESCAPED.sub(r"\1", _text(value, "PARAM-VALUE"))
+    text = _text(value, "PARAM-VALUE")
+    return name.decode("ascii"), _ESCAPED.sub(r"\1", text) if "\\" in text else text
 
 
 def _text(data: bytes, what: str) -> str:

@@ -81,17 +81,26 @@ class Reception:
             if not count:
                 self._peer_finished()
                 return "peer-fin"
-            frames = self._deframer.feed(bytes(memoryview(self._buffer)[:count]))
-            self._size += count
-            allowed, fault = self._plan.take(self._connection.number, len(frames), count)
-            if not self._dropping:
-                self._frames += self._inbox.put(frames[:allowed], connection=self._connection.number, at_s=self._at_s)
-            self._inbox.count(bytes=count)
-            if fault is not None and self._commit(fault, frames[allowed:]):
-                return fault.kind
-            if self._deframer.broken:
-                self._inbox.refuse(self._deframer.broken, self._deframer.partial, self._connection.number)
-                return "framing"
+            for part in self._plan.parts(self._connection.number, bytes(memoryview(self._buffer)[:count])):
+                end = self._take(part)
+                if end:
+                    return end
+
+    def _take(self, data: bytes) -> str:
+        """Handle bytes just read; returns how the connection ends, "" when it goes on."""
+        number = self._connection.number
+        frames = self._deframer.feed(data)
+        self._size += len(data)
+        self._inbox.count(bytes=len(data))
+        allowed, fault = self._plan.take(number, len(frames), len(data))
+        if not self._dropping:
+            self._frames += self._inbox.put(frames[:allowed], connection=number, at_s=self._at_s)
+        if fault is not None and self._commit(fault, frames[allowed:]):
+            return fault.kind
+        if self._deframer.broken:
+            self._inbox.refuse(self._deframer.broken, self._deframer.partial, number)
+            return "framing"
+        return ""
 
     def _read(self) -> int:
         most = _READ
