@@ -158,7 +158,9 @@ def sls_tables(sls: SlsEmulator, **changes: object) -> dict[str, object]:
     }
 
 
-def hec_tables(sls: SlsEmulator, urls: list[str], token_file: Path, **changes: dict[str, object]) -> dict[str, dict[str, object]]:
+def hec_tables(
+    sls: SlsEmulator, urls: list[str], token_file: Path, /, **changes: dict[str, object]
+) -> dict[str, dict[str, object]]:
     """A configuration from the SLS emulator to a HEC."""
     tables: dict[str, dict[str, object]] = {
         "sls": sls_tables(sls),
@@ -170,7 +172,7 @@ def hec_tables(sls: SlsEmulator, urls: list[str], token_file: Path, **changes: d
     return merged(tables, changes)
 
 
-def syslog_tables(sls: SlsEmulator, url: str, **changes: dict[str, object]) -> dict[str, dict[str, object]]:
+def syslog_tables(sls: SlsEmulator, url: str, /, **changes: dict[str, object]) -> dict[str, dict[str, object]]:
     """A configuration from the SLS emulator to a syslog receiver."""
     tables: dict[str, dict[str, object]] = {
         "sls": sls_tables(sls),

@@ -69,6 +69,10 @@ class Source(Protocol):
         """UpdateCheckPoint."""
         ...
 
+    def close(self) -> None:
+        """Drop the connection."""
+        ...
+
 
 @dataclass(frozen=True)
 class ReaderSettings:
@@ -362,11 +366,12 @@ class Reader:
     # --- checkpoint, lag ---
 
     def _keep_house(self) -> None:
-        self._save_if_due()
         now = time.monotonic()
         if now >= self._next_compare_at:
+            # Before our own save, which would cover up what somebody else has stored.
             self._next_compare_at = now + COMPARE_S
             self._compare()
+        self._save_if_due()
         if now >= self._next_lag_at:
             self._next_lag_at = now + LAG_S
             self._measure_lag()

@@ -189,6 +189,7 @@ class ShardWorker:
             self._wake()
             if self._progress is not None:
                 self._sender_ended.wait()
+            self._source.close()
             self._shared.health.ended(pulse)
             self._shared.health.release(f"shard {self.shard}")
             self._shared.health.release(f"shard {self.shard} reading")

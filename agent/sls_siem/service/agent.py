@@ -27,7 +27,7 @@ from sls_siem.service.status import Snapshot
 from sls_siem.siem import make_output
 from sls_siem.sls.client import SlsClient
 from sls_siem.sls.credentials import credential_source
-from sls_siem.sls.start import prepare_positions
+from sls_siem.sls.start import FirstStart
 from sls_siem.version import __version__
 
 PREPARE_S = 60.0
@@ -53,6 +53,7 @@ class Agent:
         self.failure: Optional[BaseException] = None
         self.draining = False
         self._leaving = threading.Event()
+        self._first_start: Optional[FirstStart] = None
         self.generation = 1
         self._state, self._since = "starting", time.time()
         self._credentials = credential_source(config.sls.credentials)
@@ -132,22 +133,22 @@ class Agent:
 
     def _prepare(self, pulse: Pulse) -> Optional[float]:
         """Make or find the consumer group and its first positions (heartbeat thread)."""
-        sls = self._config.sls
 
         def wait(seconds: float) -> bool:
-            pulse.waiting(seconds, "waiting for the consumer group's first positions")
-            stopped = self._leaving.wait(seconds)
-            pulse.waiting(PREPARE_S, "preparing the consumer group")
-            return stopped
+            pulse.waiting(seconds + PREPARE_S, "preparing the consumer group")
+            return self._leaving.wait(seconds)
 
+        if self._first_start is None:
+            sls = self._config.sls
+            self._first_start = FirstStart(
+                self._client.session(),
+                start=sls.start,
+                group_timeout_s=sls.group_timeout_s,
+                in_order=sls.in_order,
+                wait=wait,
+            )
         pulse.waiting(PREPARE_S, "preparing the consumer group")
-        report = prepare_positions(
-            self._client.session(),
-            start=sls.start,
-            group_timeout_s=sls.group_timeout_s,
-            in_order=sls.in_order,
-            wait=wait,
-        )
+        report = self._first_start.prepare()
         return None if report is None else float(report.timeout_s)
 
     def reload_secrets(self) -> None:
