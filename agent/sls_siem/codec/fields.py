@@ -73,9 +73,13 @@ class Template:
         self._parts: tuple[Union[bytes, Field], ...] = tuple(
             part if isinstance(part, Field) else part.text.encode() for part in parse_template(text)
         )
+        texts = [part for part in self._parts if isinstance(part, bytes)]
+        self._constant = b"".join(texts) if len(texts) == len(self._parts) else None
 
     def shared(self, meta: GroupMeta) -> Optional[bytes]:
         """Fill in for all logs of a group at once; None when it takes the log itself."""
+        if self._constant is not None:
+            return self._constant
         found = [part if isinstance(part, bytes) else of_group(meta, part.name.encode()) for part in self._parts]
         known = [part for part in found if part is not None]
         return b"".join(known) if len(known) == len(found) else None

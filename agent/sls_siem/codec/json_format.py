@@ -16,7 +16,7 @@ from sls_siem.codec.formats import REPLAY, Marks
 from sls_siem.codec.jsonvalue import embeddable
 from sls_siem.codec.layout import LayoutCache
 from sls_siem.codec.members import TRUNCATED, Member, shorten
-from sls_siem.codec.text import Names, clean_in_json, escape_boundary, json_escape, json_string, to_text
+from sls_siem.codec.text import Names, escape_boundary, json_escape, json_escape_all, json_string, to_text
 from sls_siem.codec.wire import GroupMeta, Log
 
 _MARKER = b'"%b":true}' % TRUNCATED
@@ -86,10 +86,7 @@ class JsonGroup:
         if keys is not self._keys or (ns is not None) is not self._with_ns:
             self._turn_to(log)
         form, embedded = self._layout
-        if embedded:
-            values = self._with_embedded(values, embedded)
-        elif not clean_in_json(b" ".join(values)):
-            values = tuple(map(json_escape, values))
+        values = self._with_embedded(values, embedded) if embedded else json_escape_all(values)
         _, shared, marks = self._opening
         if marks:
             shared += ident + marks

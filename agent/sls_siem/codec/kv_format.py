@@ -11,7 +11,7 @@ from sls_siem.codec.fields import TIME, TIME_NS, shared_fields
 from sls_siem.codec.formats import REPLAY, Marks
 from sls_siem.codec.layout import LayoutCache
 from sls_siem.codec.members import TRUNCATED, Member, shorten
-from sls_siem.codec.text import Names, escape_boundary, json_string, kv_escape, kv_escape_key, to_text
+from sls_siem.codec.text import Names, escape_boundary, json_string, kv_escape, kv_escape_all, kv_escape_key, to_text
 from sls_siem.codec.wire import GroupMeta, Log
 
 _MARKER = b"%b=true" % TRUNCATED
@@ -50,7 +50,7 @@ class KvGroup:
         time, ns, keys, values = log
         if keys is not self._keys or (ns is not None) is not self._with_ns:
             self._turn_to(log)
-        contents = self._form % tuple(map(kv_escape, values))
+        contents = self._form % kv_escape_all(values)
         marks = self._marks(ident)
         if ns is None:
             return b"__time__=%d%b%b%b" % (time, self._shared, marks, contents)

@@ -77,6 +77,4 @@ class Priority:
             self.constant = facility_number * 8 + severity_number
 
     def of(self, meta: GroupMeta, log: Log) -> int:
-        if self.constant is not None:
-            return self.constant
         return self._facility.of(meta, log) * 8 + self._severity.of(meta, log)

@@ -18,12 +18,11 @@ the same name takes the smallest `_n`, n from 2, that no earlier member has.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 
 _KEPT_IN_JSON = bytes(code for code in range(0x20, 0x7F) if code not in b'"\\')
 _quote = json.JSONEncoder(ensure_ascii=False).encode
-_touched_by_kv = re.compile(rb"[\\|\r\n\x00\x80-\xff]").search
+_KEPT_IN_KV = bytes(code for code in range(0x80) if code not in b"\\|\r\n\x00")
 
 
 def to_text(raw: bytes) -> bytes:
@@ -33,9 +32,9 @@ def to_text(raw: bytes) -> bytes:
     return raw.decode("utf-8", "backslashreplace").encode()
 
 
-def clean_in_json(raw: bytes) -> bool:
-    """Tell whether the bytes stand in a JSON string as they are (also so when DEL or UTF-8 are not in the way)."""
-    return not raw.translate(None, _KEPT_IN_JSON)
+def json_escape_all(raw: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Write each as `json_escape`; quick when there is nothing to escape in any of them."""
+    return tuple(map(json_escape, raw)) if b"".join(raw).translate(None, _KEPT_IN_JSON) else raw
 
 
 def json_escape(raw: bytes) -> bytes:
@@ -52,10 +51,15 @@ def json_string(raw: bytes) -> bytes:
 
 def kv_escape(raw: bytes) -> bytes:
     """Write bytes as a value of `kv`."""
-    if not _touched_by_kv(raw):
+    if not raw.translate(None, _KEPT_IN_KV):
         return raw
     text = to_text(raw).replace(b"\\", b"\\\\").replace(b"|", b"\\|")
     return escape_line_ends(text)
+
+
+def kv_escape_all(raw: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Write each as `kv_escape`; quick when there is nothing to escape in any of them."""
+    return tuple(map(kv_escape, raw)) if b"".join(raw).translate(None, _KEPT_IN_KV) else raw
 
 
 def kv_escape_key(raw: bytes) -> bytes:

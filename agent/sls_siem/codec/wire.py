@@ -76,8 +76,13 @@ def read_varint(body: bytes, pos: int, end: int) -> tuple[int, int]:
 
 
 def _read_length(body: bytes, pos: int, end: int) -> tuple[int, int]:
-    """Read a length and return start and end of what it measures."""
-    size, start = read_varint(body, pos, end)
+    """Read a length, mostly of one or two bytes, and return start and end of what it measures."""
+    if pos + 1 < end and body[pos] < 0x80:
+        size, start = body[pos], pos + 1
+    elif pos + 1 < end and body[pos + 1] < 0x80:
+        size, start = body[pos] & 0x7F | body[pos + 1] << 7, pos + 2
+    else:
+        size, start = read_varint(body, pos, end)
     if size > end - start:
         raise WireError(f"a length of {size} at byte {pos} reaches beyond the end at byte {end}")
     return start, start + size

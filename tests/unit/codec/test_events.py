@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 
-from sls_siem.codec import EncoderSettings, SyslogSettings
+from sls_siem.codec import EncoderSettings, SyslogSettings, make_encoder
 from tests.unit.codec.building import batch, group, groups, log, members, one_piece, pieces, text, unique
 from tests.unit.codec.test_text import unescape_kv
 
@@ -190,3 +191,29 @@ def test_ten_thousand_keys_of_one_name_are_all_kept():
 
     assert [found[name] for name in names] == [str(number) for number in range(10)]
     assert len(found) == 10_001
+
+
+def test_very_many_kinds_of_logs_are_not_all_remembered(monkeypatch):
+    monkeypatch.setattr("sls_siem.codec.layout._MOST", 3)
+    encoder = make_encoder(HEC)
+    one = group(*(log((b"k%d" % (number % 7), b"v")) for number in range(50)))
+    (payload,) = encoder.encode(batch(one))
+
+    found = [json.loads(event)["event"] for event in encoder.split(payload.data)]
+
+    assert found == [dict(members(one, entry)) for entry in one.logs]
+
+
+def test_threads_share_an_encoder():
+    encoder = make_encoder(HEC)
+    shared = [
+        batch(group(*(log((b"k%d" % (number % kind), b"v" * number)) for number in range(200)), topic=b"%d" % kind))
+        for kind in range(1, 9)
+    ]
+    alone = [[payload.data for payload in make_encoder(HEC).encode(one)] for one in shared]
+
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(5):
+            together = list(threads.map(lambda one: [payload.data for payload in encoder.encode(one)], shared))
+
+            assert together == alone

@@ -157,6 +157,25 @@ def test_fields_of_an_rfc_3164_header_are_not_cut():
     assert frame.startswith(b"<14>Jun  1 19:50:55 %b %b: {" % (b"x" * 1000, b"x" * 1000))
 
 
+@pytest.mark.parametrize("rfc", [5424, 3164])
+def test_many_different_times_are_not_all_remembered(rfc, monkeypatch):
+    monkeypatch.setattr("sls_siem.codec.syslog_header._MANY", 3)
+    settings = syslog(rfc=rfc)
+    one = group(*(log(time=seconds) for seconds in (1, 2, 3, 4, 5, 1)))
+
+    assert [json.loads(frame[frame.index(b"{") :])["__time__"] for frame in pieces(settings, batch(one))] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        1,
+    ]
+    assert [frame.count(b"00:00:0%d" % n) for n, frame in zip((1, 2, 3, 4, 5, 1), pieces(settings, batch(one)))] == [
+        1
+    ] * 6
+
+
 def test_an_unknown_time_zone_is_refused():
     with pytest.raises(ConfigError, match=r"syslog\.timezone.*Mars/Phobos"):
         make_encoder(syslog(rfc=3164, timezone="Mars/Phobos"))
@@ -296,6 +315,18 @@ def test_truncated_kv_fits_parses_keeps_the_start_and_says_so(contents, size, fr
     names = renamed([name for name, _ in whole_names(one, entry, marks)])
     assert [name for name, _ in found[:-1]] == names[: len(found) - 1]
     assert all(full.startswith(value) for (_, value), (_, full) in zip(found[:-1], whole))
+
+
+@pytest.mark.parametrize("form", ["json", "kv"])
+def test_a_truncated_event_without_structured_data_keeps_id_and_mark(form):
+    settings = syslog(replace(SYSLOG, format=form, replay=True), structured_data="", max_bytes=600)
+    entry = log(*((b"key-%03d" % number, b"v" * 20) for number in range(100)), ns=7)
+    message = parse(one_piece(settings, group(entry, topic=b"t" * 900))).text
+    found = json.loads(message) if form == "json" else dict(kv_members(message.decode()))
+
+    assert list(found)[:6] == ["__time__", "__time_ns_part__", "__topic__", "sls_id", "sls_replay", "key-000"]
+    assert (found["sls_id"], found["sls_replay"]) == ("3-1000-0", "1")
+    assert str(found["__time_ns_part__"]) == "7"
 
 
 def test_truncation_shortens_the_longest_values_only():

@@ -279,6 +279,19 @@ def test_the_fast_walk_reads_values_of_any_size(size):
     assert read(wire(built), LogReader().read) == built
 
 
+@pytest.mark.parametrize("size", [0, 127, 128, 4000, 5000, 20_000])
+def test_the_fast_walk_reads_keys_of_any_size(size):
+    built = [group(*(log((b"a" * size, b"x"), (b"(?%.*", b"y")) for _ in range(5)))]
+
+    assert read(wire(built), LogReader().read) == built
+
+
+def test_the_fast_walk_reads_logs_of_very_many_keys():
+    built = [group(*(log(*((b"%d" % number, b"v") for number in range(300))) for _ in range(5)))]
+
+    assert read(wire(built), LogReader().read) == built
+
+
 def test_the_fast_walk_follows_logs_that_take_turns():
     kinds = [log((b"a", b"1")), log((b"b", b"2"), (b"c", b"3")), log((b"a", b"1"), ns=5), log()]
     built = [group(*(kinds[n % len(kinds)] for n in range(50)))]
@@ -290,7 +303,7 @@ def test_the_fast_walk_forgets_shapes_before_they_fill_the_memory(monkeypatch):
     monkeypatch.setattr("sls_siem.codec.fastwalk._MOST_SHAPES", 3)
     monkeypatch.setattr("sls_siem.codec.fastwalk._MANY", 3)
     reader = LogReader()
-    built = [group(*(log((b"k%d" % (n // 5), b"v" * n), time=n) for n in range(200)))]
+    built = [group(*(log((b"k%d" % (n // 20), b"v" * n), time=n) for n in range(400)))]
 
     assert read(wire(built), reader.read) == built
     assert len(reader._shapes) <= 3
