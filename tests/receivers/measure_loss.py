@@ -58,6 +58,21 @@ class Subject:
 
 
 @dataclass(frozen=True)
+class Ending:
+    """How one half-closed connection ended.
+
+    Args:
+        answer: `FIN`, `close_notify`, or the error that came instead.
+        seconds: from our close to the receiver's.
+        missing: messages that were not in its file at the end.
+    """
+
+    answer: str
+    seconds: float
+    missing: int
+
+
+@dataclass(frozen=True)
 class HalfClose:
     """What a half-close showed, summed over `rounds`.
 
@@ -131,17 +146,23 @@ def _half_closes(folder: Path, rounds: int, messages: int) -> Iterator[HalfClose
         answers, longest, missing = set(), 0.0, [0, 0]
         for number in range(rounds * 2):
             killed = number % 2
-            answer, seconds, lost = _half_close(
-                subject, folder / f"{time.monotonic_ns()}", messages, killed=bool(killed)
-            )
-            answers.add(answer)
-            longest = max(longest, seconds)
-            missing[killed] += lost
+            ending = half_close(subject, folder / f"{time.monotonic_ns()}", messages, killed=bool(killed))
+            answers.add(ending.answer)
+            longest = max(longest, ending.seconds)
+            missing[killed] += ending.missing
         answer = ", ".join(sorted(answers))
         yield HalfClose(subject.label, subject.transport, rounds, messages, answer, round(longest, 2), *missing)
 
 
-def _half_close(subject: Subject, folder: Path, messages: int, *, killed: bool) -> tuple[str, float, int]:
+def half_close(subject: Subject, folder: Path, messages: int, *, killed: bool = False) -> Ending:
+    """Send messages, close our side, and see how the receiver closes its own.
+
+    Args:
+        subject: what to start.
+        folder: an empty folder for it.
+        messages: how many to send, a multiple of 50.
+        killed: kill the receiver as soon as its close is here; else stop it in order.
+    """
     certificates = Certificates(folder / "certificates")
     with _receiver(subject, folder, certificates) as receiver:
         with _connect(receiver, certificates, subject.transport) as connection:
@@ -153,7 +174,7 @@ def _half_close(subject: Subject, folder: Path, messages: int, *, killed: bool) 
             if killed:
                 receiver.kill()
         receiver.stop()
-        return answer, seconds, messages - len(_numbers(receiver))
+        return Ending(answer, seconds, messages - len(_numbers(receiver)))
 
 
 def _close_our_side(connection: socket.socket) -> str:

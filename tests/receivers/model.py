@@ -35,12 +35,14 @@ class ReceiverSettings:
         tls: None for plain TCP.
         direct_queue: rsyslog only: a message is written out before the next one is read, instead of being queued in
             memory.
+        window: syslog-ng only: most messages of a connection that are read and not yet written; 100 is its default.
     """
 
     framing: str = "octet-counting"
     rfc: int = 5424
     tls: Optional[ServerTls] = None
     direct_queue: bool = False
+    window: int = 100
 
 
 @dataclass(frozen=True)

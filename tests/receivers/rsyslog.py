@@ -8,7 +8,12 @@ Settings that keep a message as it was sent (their defaults change it):
 - `parser.supportCompressionExtension="off"`: else a frame that starts with `z` is inflated.
 - `preserveFQDN="on"`: else a host name loses the domain that it shares with the receiver.
 
-One byte cannot pass whatever is set: NUL always becomes the four characters `#000` (seen with 8.2302).
+What it changes whatever is set (seen with 8.2302):
+
+- NUL becomes the four characters `#000`, and one at the very end of a message is cut off;
+- an RFC 3164 header has no rule where its fields end, so a host name with other characters than letters, digits,
+  `.`, `-`, `_` (also `-` alone, or an IPv6 address) is not taken for one: HOSTNAME is then the peer's address, the
+  host name becomes the tag, and the tag part of the message.
 """
 
 from __future__ import annotations
@@ -21,7 +26,6 @@ from tests.receivers.model import Received, ServerTls
 from tests.receivers.process import Receiver
 
 MAX_MESSAGE = "17m"
-NUL_BECOMES = b"#000"
 
 _PROPERTIES = (
     ("rawmsg", ""),

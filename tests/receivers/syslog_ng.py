@@ -11,14 +11,15 @@ What it changes whatever is set (seen with 3.38):
 - a byte order mark in front of MSG is cut off, as RFC 5424 wants;
 - `network()` takes NUL for the end of a message, like LF;
 - HOSTNAME of NILVALUE becomes the peer's address;
-- a HOSTNAME with a character that it knows in none makes the whole message unreadable to it: what arrives is a
-  message of its own, `Error processing log message`, PRI 43, with the text inside.
+- a HOSTNAME that RFC 5424 allows but that it cannot read (`reads_hostname`) makes it log the whole message as the
+  text of one of its own, `Error processing log message: …`, PRI 43, with `>@<` where it stopped.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 
 from tests.receivers.model import Received, ServerTls
 from tests.receivers.process import Receiver
@@ -38,15 +39,18 @@ _FIELDS = {
 _CONFIGURATION = """@version: {version}
 options {{
   keep-hostname(yes); check-hostname(no); use-dns(no); dns-cache(no); normalize-hostnames(no); chain-hostnames(no);
-  log-msg-size({max_message}); time-zone("UTC"); recv-time-zone("UTC"); frac-digits(6); stats-freq(0);
+  log-msg-size({max_message}); log-fifo-size(20000); time-zone("UTC"); recv-time-zone("UTC");
+  frac-digits(6); stats-freq(0);
 }};
 template fields {{ template("{{{fields},\\"sd\\":$(format-json --scope sdata)}}\\n"); }};
 source arrived {{ {source}; }};
 destination written {{ file("{output}" template(fields)); }};
 log {{ source(arrived); destination(written); flags(flow-control); }};
 """
-_OCTETS = 'syslog(ip("{address}") port({port}) {transport} flags(store-raw-message) max-connections(100))'
-_LINES = 'network(ip("{address}") port({port}) {transport} flags({flags}store-raw-message) max-connections(100))'
+_LISTEN = 'ip("{address}") port({port}) {transport} max-connections({connections}) log-iw-size({window})'
+_OCTETS = "syslog(" + _LISTEN + " flags(store-raw-message))"
+_LINES = "network(" + _LISTEN + " flags({flags}store-raw-message))"
+_CONNECTIONS = 10
 
 
 class SyslogNg(Receiver):
@@ -58,6 +62,8 @@ class SyslogNg(Receiver):
             address=self.address,
             port=self.port,
             transport=_tls(tls) if tls else 'transport("tcp")',
+            connections=_CONNECTIONS,
+            window=self.settings.window * _CONNECTIONS,
             flags="syslog-protocol, " if self.settings.rfc == 5424 else "",
         )
         plain = [f'\\"{name}\\":\\"{macro}\\"' for name, macro in _PLAIN.items()]
@@ -86,6 +92,14 @@ class SyslogNg(Receiver):
             elements=written["sd"].get("_SDATA", {}),
             **fields,
         )
+
+
+def reads_hostname(hostname: bytes) -> bool:
+    """Whether syslog-ng takes it for a host name: no `[`, and `:` only in what begins like an IPv6 address."""
+    before, colon, _ = hostname.rpartition(b":")
+    parts = before.split(b":")
+    like_ipv6 = len(parts) < 8 and all(re.fullmatch(rb"[0-9A-Fa-f]{0,4}", part) for part in parts)
+    return b"[" not in hostname and (not colon or like_ipv6)
 
 
 def _tls(tls: ServerTls) -> str:
