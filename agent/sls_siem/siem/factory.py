@@ -14,6 +14,7 @@ from sls_siem.config.secrets import TLS_CLIENT_KEY, find_secret_file
 from sls_siem.net.tls import client_context
 from sls_siem.siem.hec import HecOutput
 from sls_siem.siem.output import Output
+from sls_siem.siem.syslog import SyslogOutput
 
 
 def make_output(
@@ -32,7 +33,9 @@ def make_output(
     Raises:
         ConfigError: a file of `[tls]` cannot be used.
     """
-    return HecOutput(config, tls_context(config, config.hec.urls), clock, random)
+    if config.siem.output == "hec":
+        return HecOutput(config, tls_context(config, config.hec.urls), clock, random)
+    return SyslogOutput(config, tls_context(config, config.syslog.urls), clock, random)
 
 
 def tls_context(config: Config, urls: Sequence[str]) -> Optional[ssl.SSLContext]:

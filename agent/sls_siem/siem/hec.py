@@ -12,8 +12,10 @@ from sls_siem.config import Config
 from sls_siem.config.secrets import HEC_TOKEN, find_secret
 from sls_siem.config.template import Field, parse_template
 from sls_siem.net.http import HttpConnection
+from sls_siem.siem.dialer import Dialer
 from sls_siem.siem.hec_acks import AckBook
 from sls_siem.siem.hec_lane import HecLane
+from sls_siem.siem.hec_probe import probe_collector
 from sls_siem.siem.hec_route import HecShared, Route, TokenSource
 from sls_siem.siem.output import EndpointState, Gate, Lane, ProbeResult
 from sls_siem.siem.rotation import Rotation
@@ -55,9 +57,16 @@ class HecOutput:
         """See `Output`."""
         return self._shared.rotation.states()
 
-    def probe(self, timeout_s: float) -> tuple[ProbeResult, ...]:  # noqa: ARG002
+    def probe(self, timeout_s: float) -> tuple[ProbeResult, ...]:
         """See `Output`."""
-        return ()
+        hec = self._config.hec
+        return tuple(
+            result
+            for url in hec.urls
+            for result in probe_collector(
+                self._route(url), self._dialer(url), acknowledge=hec.acknowledge, timeout_s=timeout_s
+            )
+        )
 
     def close(self) -> None:
         """See `Output`."""
@@ -65,4 +74,9 @@ class HecOutput:
     def _route(self, url: str) -> Route:
         hec = self._config.hec
         connection = HttpConnection(url, tls=self._tls, server_name=self._config.tls.server_name)
-        return Route(url, connection, self._shared.tokens, timeout_s=hec.timeout_s, compress=hec.gzip)
+        return Route(
+            self._dialer(url), connection, self._shared.tokens, timeout_s=hec.timeout_s, compress=hec.gzip
+        )
+
+    def _dialer(self, url: str) -> Dialer:
+        return Dialer(url, self._tls, self._config.tls.server_name)

@@ -359,7 +359,7 @@ class HecLane:
         if exc.stale:
             self._gate.retried("stale-connection")
             return
-        self._fail(index, Failure(_reason(exc), str(exc)))
+        self._fail(index, Failure(_reason(exc), self._routes[index].explain(exc)))
 
     def _fail(self, index: int, failure: Failure) -> None:
         self._rotation.failed(index, self._generation, failure)

@@ -96,7 +96,10 @@ class AckPoller:
         self._gate.busy(timeout_s, f"asking {self._shared.rotation.url(index)} for acknowledgements")
         try:
             answer, told = route.ask_acks(ids, channel.guid, timeout_s=timeout_s)
-        except (HttpError, TokenMissingError) as exc:
+        except HttpError as exc:
+            self._failed(index, route.explain(exc))
+            return
+        except TokenMissingError as exc:
             self._failed(index, str(exc))
             return
         if told is None:

@@ -15,8 +15,9 @@ from typing import Optional
 from urllib.parse import urlsplit
 
 from sls_siem.config.secrets import Secret, redact
-from sls_siem.net.http import HttpAnswer, HttpConnection, HttpProtocolError
+from sls_siem.net.http import HttpAnswer, HttpConnectError, HttpConnection, HttpError
 from sls_siem.siem.compression import gzip_body
+from sls_siem.siem.dialer import Dialer
 from sls_siem.siem.hec_answers import Answer, read_answer, read_object
 from sls_siem.siem.rotation import Rotation
 
@@ -67,7 +68,7 @@ class Route:
     """The way to one address; used by one thread.
 
     Args:
-        url: the collector's base URL.
+        dialer: to the collector's base URL; explains what fails.
         connection: to its host.
         tokens: where the token comes from.
         timeout_s: for a whole exchange.
@@ -75,9 +76,10 @@ class Route:
     """
 
     def __init__(
-        self, url: str, connection: HttpConnection, tokens: TokenSource, *, timeout_s: float, compress: bool
+        self, dialer: Dialer, connection: HttpConnection, tokens: TokenSource, *, timeout_s: float, compress: bool
     ) -> None:
-        self._base = urlsplit(url).path.rstrip("/")
+        self._dialer = dialer
+        self._base = urlsplit(dialer.url).path.rstrip("/")
         self._connection = connection
         self._tokens = tokens
         self._compress = compress
@@ -130,6 +132,13 @@ class Route:
         """
         return self._read(self._exchange("GET", HEALTH_PATH, self._cookie_header(), b"", timeout_s=timeout_s))
 
+    def explain(self, exc: HttpError) -> str:
+        """Say why there was no answer, and what to do about it."""
+        cause = exc.__cause__
+        if isinstance(exc, HttpConnectError) and isinstance(cause, OSError):
+            return self._dialer.explain(cause)
+        return self.clean(str(exc))
+
     def clean(self, text: str) -> str:
         """Take the token out of a text from outside."""
         return redact(text, [self._tokens.last()])
@@ -166,13 +175,9 @@ class Route:
         timeout_s: float,
         most: int = MOST_ANSWER_BYTES,
     ) -> HttpAnswer:
-        try:
-            answer = self._connection.exchange(
-                method, self._base + target, headers, body, timeout_s=timeout_s, max_body=most
-            )
-        except HttpProtocolError as exc:
-            # What a foreign server wrote is quoted in the message.
-            raise HttpProtocolError(self.clean(str(exc)), sent=exc.sent) from None
+        answer = self._connection.exchange(
+            method, self._base + target, headers, body, timeout_s=timeout_s, max_body=most
+        )
         self._keep_cookies(answer.headers.get("set-cookie", ""))
         return answer
 

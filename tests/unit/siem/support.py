@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+from collections import deque
+from collections.abc import Mapping
 from typing import Any, Optional
 
 from sls_siem.codec.model import Payload, Span
 from sls_siem.config import Config, HecConfig, SiemConfig, SlsConfig, SyslogConfig, TlsConfig
 from sls_siem.errors import Stopped
-from sls_siem.siem.output import Rejection, Report, Token
+from sls_siem.siem.output import Lane, Rejection, Report, Token
 
 SLS = SlsConfig(
     endpoint="http://127.0.0.1:1", project="p", logstore="ls", consumer_group="g", consumer_name="c"
@@ -115,3 +117,39 @@ class Ledger:
         self.lost += report.lost
         self.in_order = self.in_order or report.in_order
         return report
+
+
+def syslog_frames(first: int, count: int, *, size: int = 20) -> list[bytes]:
+    """Make RFC 5424 messages with ids `0-<n>-0`, without framing."""
+    pad = "x" * size
+    return [
+        f'<14>1 2023-11-14T22:13:20Z h ls - - [sls@32473 id="0-{n}-0" logstore="ls"] {pad}'.encode()
+        for n in range(first, first + count)
+    ]
+
+
+def framed(messages: list[bytes], framing: str = "lf") -> Payload:
+    if framing == "lf":
+        return payload_of(messages)
+    return payload_of([b"%d %b" % (len(message), message) for message in messages], end=b"")
+
+
+def deliver(lane: Lane, gate: TestGate, payloads: Mapping[Token, Payload], *, limit_s: float = 20.0) -> Ledger:
+    """Do what the owner of a lane does: send in order, send again what was lost, first; until all is settled."""
+    ledger, queue = Ledger(), deque(payloads)
+    end = time.monotonic() + limit_s
+    while len(ledger.settled) < len(payloads):
+        assert time.monotonic() < end, f"settled {len(ledger.settled)} of {len(payloads)}, lost {len(ledger.lost)}"
+        if queue:
+            token = queue.popleft()
+            report = lane.send(payloads[token], token)
+        else:
+            wait_s = lane.next_poll_s()
+            assert wait_s is not None
+            gate.wait(wait_s, "test")
+            report = lane.poll()
+        ledger.add(report)
+        assert report.in_order or not report.lost
+        queue.extendleft(reversed(report.lost))
+    assert len(set(ledger.settled)) == len(payloads)
+    return ledger

@@ -1,0 +1,174 @@
+"""One TCP or TLS connection to a receiver that never answers: what it has taken, and whether it is still there.
+
+`send` only fills the kernel's buffer. What the peer's kernel has acknowledged is read from the socket (SIOCOUTQ and
+`tcpi_bytes_acked`, tcp(7)); that its process has read it all is shown by its FIN after our half-close, and by nothing
+else. This module knows no frames and no retries.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import fcntl
+import select
+import socket
+import ssl
+import struct
+import termios
+from typing import Optional
+
+from sls_siem.net.reason import reason
+
+SILENCE_S = 25
+"""A peer whose kernel answers nothing for so long is gone (`TCP_USER_TIMEOUT`; keepalive adds up to the same)."""
+
+UNSENT_BYTES = 131072
+"""Most bytes that wait in our kernel unsent: little is on its way when a lease ends."""
+
+TLS_WRITE_BYTES = 65536
+READ_BYTES = 16384
+_KEEPALIVE = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
+_TCP_NOTSENT_LOWAT = 25
+_BYTES_ACKED = struct.Struct("=Q")
+_BYTES_ACKED_AT = 120
+_MOST_READS = 16
+
+
+class Peer(enum.Enum):
+    """What the peer's side of the connection looks like."""
+
+    OPEN = "open"
+    CLOSED = "closed by the receiver"
+
+
+class Stream:
+    """A connection, non-blocking; used by one thread.
+
+    Args:
+        sock: connected, TLS handshake done.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._tls = isinstance(sock, ssl.SSLSocket)
+        self._in_record = False
+        sock.setblocking(False)
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_S * 1000)
+            for option, value in _KEEPALIVE:
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
+            sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+
+    @property
+    def held_back(self) -> int:
+        """Bytes that a `write` which wrote nothing may have encrypted already: the next one must hold them again."""
+        return TLS_WRITE_BYTES if self._in_record else 0
+
+    def write(self, data: memoryview) -> int:
+        """Write what fits; 0 when nothing does.
+
+        Raises:
+            OSError: the connection is broken.
+        """
+        try:
+            # OpenSSL wants a write that did not fit again in full (SSL_write(3)), so no piece may be long.
+            written = self._sock.send(data[:TLS_WRITE_BYTES] if self._tls else data)
+        except BlockingIOError:
+            return 0
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            self._in_record = True
+            return 0
+        self._in_record = False
+        return written
+
+    def wait_writable(self, seconds: float) -> None:
+        """Wait until something fits, or until there is news of the peer's end."""
+        self._poll(select.POLLOUT | select.POLLRDHUP, seconds)
+
+    def wait_readable(self, seconds: float) -> None:
+        """Wait until the peer sends, closes or breaks."""
+        self._poll(select.POLLIN, seconds)
+
+    def _poll(self, events: int, seconds: float) -> None:
+        poller = select.poll()
+        poller.register(self._sock, events)
+        poller.poll(max(0.0, seconds) * 1000)
+
+    def look(self) -> Peer:
+        """Look at the peer's side; whatever it sends is thrown away (a full receive buffer turns our close into RST).
+
+        Raises:
+            OSError: the connection is broken.
+        """
+        for _ in range(_MOST_READS):
+            try:
+                if not self._sock.recv(READ_BYTES):
+                    return Peer.CLOSED
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return Peer.OPEN
+        return Peer.OPEN
+
+    def unacknowledged(self) -> int:
+        """Bytes written that the peer's kernel has not acknowledged."""
+        (count,) = struct.unpack("i", fcntl.ioctl(self._sock, termios.TIOCOUTQ, b"\0\0\0\0"))
+        return int(count)
+
+    def reset_by_peer(self) -> bool:
+        """Whether an RST came behind the peer's FIN, where reading does not show it any more."""
+        return self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+    def mark(self) -> int:
+        """Name the end of what was written so far, for `arrived`."""
+        # In this order: an acknowledgement in between makes the mark too high, never too low.
+        unacknowledged = self.unacknowledged()
+        return self._acknowledged() + unacknowledged
+
+    def arrived(self, mark: int) -> bool:
+        """Whether the peer's kernel has everything up to the mark."""
+        return self.unacknowledged() == 0 or 0 < mark <= self._acknowledged()
+
+    def _acknowledged(self) -> int:
+        """Bytes acknowledged since the connection began; 0 where the kernel does not tell."""
+        try:
+            info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+        except OSError:
+            return 0
+        if len(info) < _BYTES_ACKED_AT + _BYTES_ACKED.size:
+            return 0
+        return int(_BYTES_ACKED.unpack_from(info, _BYTES_ACKED_AT)[0])
+
+    def half_close(self) -> bool:
+        """Say that nothing more comes; False when that does not fit into the kernel's buffer yet.
+
+        Raises:
+            OSError: the connection is broken.
+        """
+        if isinstance(self._sock, ssl.SSLSocket):
+            try:
+                self._sock.unwrap()
+            except ssl.SSLWantWriteError:
+                return False
+            except ssl.SSLWantReadError:
+                pass  # our close_notify is out, the peer's is not in yet
+            except ValueError:
+                pass  # already unwrapped
+        self._sock.shutdown(socket.SHUT_WR)
+        return True
+
+    def close(self) -> None:
+        """Close in good order, as far as that goes without waiting."""
+        with contextlib.suppress(OSError, ValueError):
+            self.look()
+            self.half_close()
+        self._sock.close()
+
+    def abort(self) -> None:
+        """Close with RST, so that the receiver does not take the beginning of a frame for a whole one."""
+        with contextlib.suppress(OSError):
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._sock.close()
+
+
+def why(exc: Optional[OSError]) -> str:
+    """Say what ended a connection."""
+    return "the receiver closed the connection" if exc is None else f"connection lost: {reason(exc)}"
