@@ -31,7 +31,7 @@ help:
 
 $(VENV)/.created: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet 'hatchling>=1.26'
+	$(BIN)/python -m pip install --quiet 'hatchling>=1.26' wheel
 	@touch $@
 
 $(WHEELS)/.built: $(VENV)/.created README.md LICENSE $(SOURCES)
