@@ -65,10 +65,10 @@ def shorten(members: Sequence[Member], *, room: int, separator: bytes, boundary:
     """
     kept = []
     for member in members:
-        room -= len(member.label) + len(member.close) + len(separator) + (len(member.value) if member.fixed else 0)
-        if room < 0:
-            room += len(member.label) + len(member.close) + len(separator) + (len(member.value) if member.fixed else 0)
+        least = len(member.label) + (len(member.value) if member.fixed else len(member.close)) + len(separator)
+        if least > room:
             break
+        room -= least
         kept.append(member)
     size = level([member.size for member in kept if not member.fixed], room)
     return [member.cut(size, boundary) for member in kept]
