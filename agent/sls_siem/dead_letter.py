@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import calendar
 import contextlib
 import fcntl
 import json
@@ -107,8 +108,6 @@ def _as_text(data: bytes) -> Optional[str]:
 
 
 def _epoch(text: str) -> float:
-    import calendar
-
     return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")))
 
 
@@ -153,8 +152,8 @@ class DeadLetters:
             before = os.fstat(descriptor).st_size
             if before + len(line) > self._max_bytes:
                 raise DeadLetterError(
-                    f"the dead letters in {self._path} have reached delivery.dead_letter_max_bytes = {self._max_bytes}. "
-                    "Look at them with `sls-siem dead-letter list`, then retry or purge them; the agent holds until then"
+                    f"{self._path} has reached delivery.dead_letter_max_bytes = {self._max_bytes}. See "
+                    " `sls-siem dead-letter list`, then retry or purge them; the agent holds until then"
                 )
             try:
                 _write_whole(descriptor, line)
@@ -212,7 +211,7 @@ class DeadLetters:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(temporary, self._path)
+        temporary.replace(self._path)
         self._sync_directory()
 
     def _sync_directory(self) -> None:

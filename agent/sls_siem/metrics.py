@@ -81,10 +81,5 @@ class Metrics:
 def _sum(counter: Counter) -> int:
     """Add up a counter over its labels."""
     return int(
-        sum(
-            sample.value
-            for family in counter.collect()
-            for sample in family.samples
-            if sample.name.endswith("_total")
-        )
+        sum(sample.value for family in counter.collect() for sample in family.samples if sample.name.endswith("_total"))
     )

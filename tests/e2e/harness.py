@@ -89,7 +89,9 @@ class AgentProcess:
         command = [sys.executable, "-m", "sls_siem", "run", "--config", str(self.config_path)]
         command += ["--instance", str(self.instance), *self._arguments]
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(command, env=self.environ(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                command, env=self.environ(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         return self
 
     def __enter__(self) -> AgentProcess:
@@ -112,7 +114,8 @@ class AgentProcess:
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"the agent did not end within {seconds:g} s; its log:\n{self.log()[-3000:]}") from None
+            log = self.log()[-3000:]
+            raise AssertionError(f"the agent did not end within {seconds:g} s; its log:\n{log}") from None
 
     def kill(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -185,7 +188,8 @@ def syslog_tables(sls: SlsEmulator, url: str, /, **changes: dict[str, object]) -
 
 
 def merged(tables: dict[str, dict[str, object]], changes: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
-    return {name: tables.get(name, {}) | changes.get(name, {}) for name in [*tables, *(n for n in changes if n not in tables)]}
+    names = [*tables, *(name for name in changes if name not in tables)]
+    return {name: {**tables.get(name, {}), **changes.get(name, {})} for name in names}
 
 
 class Oracle:
@@ -223,7 +227,7 @@ def _varint(value: int) -> bytes:
 
 
 def assert_saves_are_honest(sls: SlsEmulator, first_positions: int) -> None:
-    """No save was forced except the first positions, none went backwards, none came from a consumer that is no owner."""
+    """No save was forced except the first positions, none went backwards, none came from a non-owner."""
     forced = Counter(save.shard for save in sls.history.saves if save.forced)
 
     assert all(count == 1 for count in forced.values()), forced

@@ -59,7 +59,9 @@ def agents():
         print(f"--- {agent.folder.name} ---\n{agent.log()[-4000:]}")
 
 
-def agent_for(agents, tmp_path: Path, sls, hec, token_file, /, *, instance: int = 1, arguments=(), environ=None, **changes):
+def agent_for(
+    agents, tmp_path: Path, sls, hec, token_file, /, *, instance: int = 1, arguments=(), environ=None, **changes
+):
     agent = AgentProcess(
         tmp_path,
         hec_tables(sls, [hec.url], token_file, **changes),
@@ -254,7 +256,7 @@ def test_a_second_sigterm_ends_at_once(sls, hec, token_file, tmp_path, agents) -
     fill(sls, 50)
     hec.inject("black_hole", for_s=60)
     agent = agent_for(agents, tmp_path, sls, hec, token_file, delivery={"drain_s": 60})
-    until(lambda: hec.strikes(), 20)
+    until(hec.strikes, 20)
     agent.signal(signal.SIGTERM)
     until(lambda: "draining" in agent.log())
     assert agent.running()
@@ -441,9 +443,7 @@ def test_acknowledged_delivery_saves_only_what_is_indexed(sls, tmp_path, agents)
             time.sleep(2)
         expected = Oracle(sls, agent.config_path).expected()
         until(lambda: arrived(hec, expected), 60)
-        until(lambda: all(
-            saved(sls, shard) == sls.store.shard(shard).end for shard in range(4)
-        ), 20)
+        until(lambda: all(saved(sls, shard) == sls.store.shard(shard).end for shard in range(4)), 20)
         assert 0 == agent.stop()
 
         found = hec.store.compare(expected)

@@ -9,13 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, Optional
 
+from sls_siem.cli.exits import EXIT_CONFIG, EXIT_DONE, EXIT_UNAVAILABLE, tell
 from sls_siem.errors import AgentError, ConfigError
 
-EXIT_DONE = 0
-EXIT_USAGE = 2
-EXIT_UNAVAILABLE = 69
-EXIT_BUG = 70
-EXIT_CONFIG = 78
 DEFAULT_CONFIG = "/etc/sls-siem/agent.toml"
 MOST_INSTANCES = 99
 
@@ -38,11 +34,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         # Whoever read our output has left (`| head`); Python must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE
-
-
-def tell(text: str) -> None:
-    """Say something to a person."""
-    print(text, file=sys.stderr)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -144,17 +135,13 @@ def _add_bench(commands: Commands) -> None:  # type: ignore[valid-type]
 def _run(arguments: argparse.Namespace) -> int:
     from sls_siem.service.run import run
 
-    return run(
-        arguments.config, arguments.instance, os.environ, until_caught_up=arguments.until_caught_up
-    )
+    return run(arguments.config, arguments.instance, os.environ, until_caught_up=arguments.until_caught_up)
 
 
 def _check(arguments: argparse.Namespace) -> int:
     from sls_siem.cli.check import check
 
-    return check(
-        arguments.config, arguments.instance, os.environ, connect=arguments.connect, as_json=arguments.json
-    )
+    return check(arguments.config, arguments.instance, os.environ, connect=arguments.connect, as_json=arguments.json)
 
 
 def _status(arguments: argparse.Namespace) -> int:

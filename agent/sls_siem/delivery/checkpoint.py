@@ -6,6 +6,7 @@ so every position ever tried counts as our own when the stored one is compared.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Optional, Protocol
@@ -13,6 +14,7 @@ from typing import Optional, Protocol
 from sls_siem.errors import AgentError
 from sls_siem.sls.model import Checkpoint
 
+LOG = logging.getLogger(__name__)
 REMEMBERED = 4096
 
 
@@ -64,7 +66,10 @@ class CheckpointSaver:
 
     def load(self) -> Optional[int]:
         """Read the stored position; None when the shard never had one."""
-        self.saved = self._calls.checkpoint(self._shard).position
+        stored = self._calls.checkpoint(self._shard)
+        if stored.unreadable:
+            LOG.error("shard %d: the stored checkpoint is no position: %r", self._shard, stored.unreadable[:80])
+        self.saved = stored.position
         if self.saved is not None:
             self._tried.append(self.saved)
         return self.saved
@@ -107,7 +112,7 @@ class CheckpointSaver:
             return
         raise CheckpointMovedError(
             f"shard {self._shard}: the stored checkpoint {stored.position} was saved under this consumer's name "
-            f"{self._consumer!r}, but not by this process (last saved here: {self.saved}). Another process uses the same "
-            "consumer_name, such as on a cloned host, or the checkpoint was reset by hand while the agent ran. "
+            f"{self._consumer!r}, but not by this process (last saved here: {self.saved}). Another process uses the "
+            "same consumer_name, such as on a cloned host, or the checkpoint was reset while the agent ran. "
             "Give every instance a name of its own (sls.consumer_name), then start this one again"
         )

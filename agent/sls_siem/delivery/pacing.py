@@ -1,8 +1,8 @@
 """When to ask a shard again: at once while it is behind, otherwise when a full request may be expected.
 
-The batch fills on the service, not in this process: a quiet shard is asked every `batch_age_s` (less a margin, so that a
-log that arrives right after an answer still leaves in time), a shard with 10 MB/s as often as it takes to fill one
-request. Sources of the figures: SLS allows 100 reads a second and shard (SLS quotas, "read and write").
+The batch fills on the service, not in this process: a quiet shard is asked every `batch_age_s` (less a margin, so
+that a log that arrives right after an answer still leaves in time), a shard with 10 MB/s as often as it takes to
+fill one request. Sources of the figures: SLS allows 100 reads a second and shard (SLS quotas, "read and write").
 """
 
 from __future__ import annotations

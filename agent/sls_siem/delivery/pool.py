@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from sls_siem.delivery.reader import Source
-from sls_siem.delivery.shard import Shared, ShardStatus, ShardWorker
+from sls_siem.delivery.shard import ShardStatus, ShardWorker, Shared
 
 LOG = logging.getLogger(__name__)
 

@@ -147,7 +147,8 @@ class Progress:
         def ready() -> bool:
             if self._woken or self._closed:
                 return True
-            return len(self._queue) < QUEUED_BATCHES and (full or self._generation != generation or lost < len(self._again))
+            changed = self._generation != generation or lost < len(self._again)
+            return len(self._queue) < QUEUED_BATCHES and (full or changed)
 
         with self._changed:
             generation, lost = self._generation, len(self._again)

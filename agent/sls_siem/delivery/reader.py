@@ -275,7 +275,7 @@ class Reader:
             return job.skip + (job.limit or 0)
 
     def _look_after_empty(self, job: Job) -> None:
-        """A range that is to be read again answers nothing: either its logs are gone, or the service must be asked again."""
+        """A range that is read again answers nothing: its logs are gone, or the service must be asked again."""
         if job.again is None or job.end is None:
             return
         try:
@@ -292,8 +292,8 @@ class Reader:
 
     def _count_expired(self, asked: int, first: int) -> None:
         text = (
-            f"shard {self._shard}: retention removed {first - asked} log groups before they were read: asked for position "
-            f"{asked}, the oldest there is {first}. Raise the logstore's retention or the consumers' speed"
+            f"shard {self._shard}: retention removed {first - asked} log groups before they were read: asked for "
+            f"position {asked}, the oldest there is {first}. Raise the logstore's retention or the consumers' speed"
         )
         LOG.error(text)
         self._health.error(text)

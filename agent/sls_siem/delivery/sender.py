@@ -237,4 +237,3 @@ class Sender:
         )
         self._policy.give_up(letter)
         self._progress.pass_over(item)
-

@@ -60,9 +60,7 @@ class Agent:
         self._client = SlsClient(config.sls, self._credentials)
         self._lease = Lease(config.sls.group_timeout_s)
         self._output = make_output(config)
-        self._pool = ShardPool(
-            self._shared(), open_source=self._client.session, drain_s=config.delivery.drain_s
-        )
+        self._pool = ShardPool(self._shared(), open_source=self._client.session, drain_s=config.delivery.drain_s)
         self._member = Member(
             self._client.session(),
             self._pool,

@@ -15,6 +15,7 @@ STATE = Path("/var/lib/sls-siem")
 RUN_TIME = Path("/run/sls-siem")
 STATUS_NAME = "status.json"
 LOCK_NAME = "lock"
+UNIT_HINT = "start the agent through its unit, or set RUNTIME_DIRECTORY to a directory of its own"
 
 
 def state_directory(instance: int) -> Path:
@@ -47,13 +48,10 @@ class InstanceLock:
         self._path = directory / LOCK_NAME
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            self._file: IO[str] = open(self._path, "a+", encoding="utf-8")  # noqa: SIM115 - open as long as the process
+            self._file: IO[str] = self._path.open("a+", encoding="utf-8")
         except OSError as exc:
             raise ConfigError(
-                [
-                    f"{self._path}: RUNTIME_DIRECTORY: cannot be written: {exc.strerror or exc}; start the agent through "
-                    "its unit, or set RUNTIME_DIRECTORY to a directory of its own"
-                ]
+                [f"{self._path}: RUNTIME_DIRECTORY: cannot be written: {exc.strerror or exc}; {UNIT_HINT}"]
             ) from exc
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,7 +59,7 @@ class InstanceLock:
             holder = self._holder()
             self._file.close()
             raise ConfigError(
-                [f"{self._path}: instance {instance} already runs as process {holder}; stop it, or use another --instance"]
+                [f"{self._path}: instance {instance} already runs as process {holder}; stop it, or use --instance"]
             ) from exc
         self._file.truncate(0)
         self._file.write(f"{os.getpid()}\n")
@@ -85,5 +83,5 @@ def write_status(directory: Path, status: dict[str, object]) -> None:
     """
     temporary = directory / f"{STATUS_NAME}.tmp"
     temporary.write_text(json.dumps(status, separators=(",", ":")) + "\n", encoding="utf-8")
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, directory / STATUS_NAME)
+    temporary.chmod(0o644)
+    temporary.replace(directory / STATUS_NAME)

@@ -1,4 +1,4 @@
-"""The main loop: signals, readiness, watchdog, status file, drain. It runs in the main thread and does no shard's work."""
+"""The main loop: signals, readiness, watchdog, status file, drain; in the main thread, without any shard's work."""
 
 from __future__ import annotations
 
@@ -162,9 +162,7 @@ class _Loop:
         return self._end()
 
     def _ending(self) -> bool:
-        return bool(
-            self._signals.terminations or self._agent.failure is not None or self._agent.caught_up.is_set()
-        )
+        return bool(self._signals.terminations or self._agent.failure is not None or self._agent.caught_up.is_set())
 
     def _pause_s(self) -> float:
         return STATUS_S if self._watchdog_s is None else min(STATUS_S, self._watchdog_s / 4)

@@ -5,13 +5,13 @@ import time
 
 import pytest
 
+from sls_siem.codec.model import Span
 from sls_siem.delivery.checkpoint import CheckpointMovedError, CheckpointSaver
 from sls_siem.delivery.ledger import Ledger
 from sls_siem.delivery.limits import RateLimit
 from sls_siem.delivery.pacing import MARGIN, Pacer
 from sls_siem.delivery.stop import Stop
 from sls_siem.delivery.window import Window
-from sls_siem.codec.model import Span
 from sls_siem.errors import TransientSourceError
 from sls_siem.sls.model import Checkpoint
 

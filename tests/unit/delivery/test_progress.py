@@ -44,9 +44,7 @@ class Model:
         most = (job.end or self.end) - job.position
         count = self.draw(st.integers(1, most))
         held = len(self.events(job.position, job.position + count))
-        batch = Batch(
-            0, job.position, job.position + count, count, b"", self.regrouped, min(job.skip, held), job.limit
-        )
+        batch = Batch(0, job.position, job.position + count, count, b"", self.regrouped, min(job.skip, held), job.limit)
         self.window += 7
         self.progress.put(job, batch, 7, held=held)
 

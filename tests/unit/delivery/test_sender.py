@@ -181,7 +181,7 @@ def test_a_broken_connection_sends_what_was_not_settled_again_in_order(tmp_path:
     one.queue([group("a")])
     one.queue([group("b")])
     one.thread.start()
-    until(lambda: one.progress.has_lost())
+    until(one.progress.has_lost)
     one.queue([group("a")])
     one.queue([group("b")])
     until(lambda: not one.progress._queue)

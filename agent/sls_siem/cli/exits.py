@@ -1,0 +1,16 @@
+"""What each exit status means, and how a command speaks to a person."""
+
+from __future__ import annotations
+
+import sys
+
+EXIT_DONE = 0
+EXIT_USAGE = 2
+EXIT_UNAVAILABLE = 69
+EXIT_BUG = 70
+EXIT_CONFIG = 78
+
+
+def tell(text: str) -> None:
+    """Say something to a person."""
+    print(text, file=sys.stderr)
