@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from sls_siem.codec import EncoderSettings
 from sls_siem.codec.model import Oversize, Payload
 from sls_siem.codec.syslog_header import LEAST_ROOM
 from tests.unit.codec.building import batch, encode, group, log, members, one_piece, pieces, text, unique
