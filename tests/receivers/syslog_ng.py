@@ -2,8 +2,8 @@
 
 Values are written in base64: `$(format-json)` would write a byte that is not UTF-8 as `\\xhh`, which a value can also
 hold as it is. `log-msg-size()` is raised, else a message ends after 64 KiB; `keep-hostname(yes)`, else HOSTNAME is
-the peer's address; `frac-digits(6)`, else fractions of a second are cut off; `flags(flow-control)`, else what does not
-fit into its queue of 10,000 messages is dropped.
+the peer's address; `frac-digits(6)`, else fractions of a second are cut off; `flags(flow-control)`, so that a full
+queue stops the reading instead of dropping.
 
 What it changes whatever is set (seen with 3.38):
 
