@@ -319,8 +319,8 @@ def test_finish_ends_at_once_when_nothing_is_pending(lane_to: Callable[..., Lane
 
 def test_a_half_open_connection_settles_nothing(lane_to: Callable[..., Lane], gate: TestGate) -> None:
     with SyslogEmulator(receive_buffer=4096) as siem:
-        siem.inject("half_open", after_bytes=5_000, count=1, delay_s=2)
-        lane = lane_to(siem.url, settle_s=4.0)
+        siem.inject("half_open", after_bytes=5_000, count=1, delay_s=1)
+        lane = lane_to(siem.url, settle_s=2.0)
         ledger = deliver(lane, gate, batches(30, 50, pad=500))
         found = siem.store.compare(expected(1500, 500))
 

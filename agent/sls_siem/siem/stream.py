@@ -17,8 +17,6 @@ import struct
 import termios
 from typing import Optional
 
-from sls_siem.net.reason import reason
-
 SILENCE_S = 25
 """A peer whose kernel answers nothing for so long is gone (`TCP_USER_TIMEOUT`; keepalive adds up to the same)."""
 
@@ -85,6 +83,10 @@ class Stream:
         """Wait until something fits, or until there is news of the peer's end."""
         self._poll(select.POLLOUT | select.POLLRDHUP, seconds)
 
+    def wait_any(self, seconds: float, *, writing: bool) -> None:
+        """Wait until the peer sends, closes or breaks, or, when `writing`, until something fits."""
+        self._poll(select.POLLIN | (select.POLLOUT if writing else 0), seconds)
+
     def wait_readable(self, seconds: float) -> None:
         """Wait until the peer sends, closes or breaks."""
         self._poll(select.POLLIN, seconds)
@@ -107,6 +109,17 @@ class Stream:
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return Peer.OPEN
         return Peer.OPEN
+
+    def read(self) -> Optional[bytes]:
+        """Read what is there: None when nothing is, b"" after the peer's close.
+
+        Raises:
+            OSError: the connection is broken.
+        """
+        try:
+            return self._sock.recv(TLS_WRITE_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
 
     def unacknowledged(self) -> int:
         """Bytes written that the peer's kernel has not acknowledged."""
@@ -167,8 +180,3 @@ class Stream:
         with contextlib.suppress(OSError):
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._sock.close()
-
-
-def why(exc: Optional[OSError]) -> str:
-    """Say what ended a connection."""
-    return "the receiver closed the connection" if exc is None else f"connection lost: {reason(exc)}"

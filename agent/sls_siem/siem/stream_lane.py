@@ -7,21 +7,18 @@ counts as lost, in order. On drain our side is half-closed: the receiver's FIN t
 
 from __future__ import annotations
 
-import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Optional
 
 from sls_siem.codec.model import Payload
 from sls_siem.errors import Stopped
-from sls_siem.siem.dialer import Dialer
 from sls_siem.siem.frames import Frames
+from sls_siem.siem.link import CLOSED, Link, Problem, joined
 from sls_siem.siem.output import Gate, Report, Token
-from sls_siem.siem.rotation import Failure, Rotation
-from sls_siem.siem.stream import Peer, Stream, why
+from sls_siem.siem.stream import Peer, Stream
 
-LOG = logging.getLogger(__name__)
 STALL_S = 30.0
 STALL_LOOK_S = 1.0
 GOOD_AFTER_S = 2.0
@@ -55,29 +52,16 @@ class StreamLane:
 
     Args:
         settings: see there.
-        rotation: health of the addresses, shared.
-        dialers: one for each address, in the order of the rotation.
+        link: the lane's connection.
         clock: seconds of a monotonic clock.
         gate: asked before each write.
     """
 
-    def __init__(
-        self,
-        settings: StreamSettings,
-        rotation: Rotation,
-        dialers: Sequence[Dialer],
-        *,
-        clock: Callable[[], float],
-        gate: Gate,
-    ) -> None:
+    def __init__(self, settings: StreamSettings, link: Link, *, clock: Callable[[], float], gate: Gate) -> None:
         self._settings = settings
-        self._rotation = rotation
-        self._dialers = dialers
+        self._link = link
         self._clock = clock
         self._gate = gate
-        self._stream: Optional[Stream] = None
-        self._index = 0
-        self._generation = 0
         self._pending: deque[_Sent] = deque()
 
     # -- Lane -----------------------------------------------------------------------------------------------------
@@ -88,17 +72,18 @@ class StreamLane:
             report = self._look(token)
             if report is not None:
                 return report
-            if self._stream is None:
-                self._connect()
+            stream = self._link.stream
+            if stream is None:
+                self._link.attempt()
                 continue
             self._gate.before_send()
-            written, problem = self._write(self._stream, payload.data)
+            written, problem = self._write(stream, payload.data)
             if problem is None:
-                self._pending.append(_Sent(token, self._stream.mark()))
+                self._pending.append(_Sent(token, stream.mark()))
                 return self._settled()
             if written or self._pending:
                 return self._break(problem, token)
-            self._drop(problem)
+            self._link.drop(problem)
 
     def poll(self) -> Report:
         """Look at the connection and at what has settled; see `Lane`."""
@@ -117,70 +102,36 @@ class StreamLane:
         """Half-close and wait for the receiver's FIN; see `Lane`."""
         end = self._clock() + deadline_s
         report = self.poll()
-        if self._stream is None or not self._pending:
-            return report
         try:
-            return self._finish(self._stream, report, end)
+            return self._finish(report, end)
         except OSError as exc:
-            return _joined(report, self._break(_Problem("connection-lost", why(exc))))
+            return joined(report, self._break(self._link.broken(exc)))
 
     def close(self) -> None:
         """See `Lane`."""
-        stream, self._stream = self._stream, None
         self._pending.clear()
-        if stream is not None:
-            stream.close()
-
-    # -- connection -----------------------------------------------------------------------------------------------
-
-    def _connect(self) -> None:
-        """Try the addresses, the first one first, until one works."""
-        while self._stream is None:
-            choice = self._rotation.choose(0)
-            if choice.wait_s > 0:
-                self._gate.wait(choice.wait_s, f"{self._rotation.url(choice.index)}: {choice.why}")
-                continue
-            self._index = choice.index
-            self._generation = self._rotation.generation(choice.index)
-            dialer = self._dialers[choice.index]
-            self._gate.busy(dialer.timeout_s, f"connecting to {self._rotation.url(choice.index)}")
-            try:
-                self._stream = Stream(dialer.dial())
-            except OSError as exc:
-                self._fail(_Problem("connect", dialer.explain(exc)))
+        self._link.close()
 
     def _look(self, *also: Token) -> Optional[Report]:
         """Look for the receiver's close; a report when it leaves something unsettled (with what was to follow)."""
-        if self._stream is None:
-            return None
-        problem = _look_at(self._stream, self._dialers[self._index])
+        problem = self._link.look()
         if problem is None:
             return None
         if self._pending:
             return self._break(problem, *also)
-        self._drop(problem)
+        self._link.drop(problem)
         return None
 
-    def _break(self, problem: _Problem, *also: Token) -> Report:
+    def _break(self, problem: Problem, *also: Token) -> Report:
         """Everything unsettled is lost: it must go out again, in order, before anything else."""
         lost = (*(sent.token for sent in self._pending), *also)
         self._pending.clear()
-        self._drop(problem)
+        self._link.drop(problem)
         return Report(lost=lost, in_order=True)
-
-    def _drop(self, problem: _Problem) -> None:
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            stream.abort()
-        self._fail(problem)
-
-    def _fail(self, problem: _Problem) -> None:
-        self._rotation.failed(self._index, self._generation, Failure(problem.reason, problem.message))
-        self._gate.retried(problem.reason)
 
     # -- writing --------------------------------------------------------------------------------------------------
 
-    def _write(self, stream: Stream, data: bytes) -> tuple[int, Optional[_Problem]]:
+    def _write(self, stream: Stream, data: bytes) -> tuple[int, Optional[Problem]]:
         """Write whole frames; returns how many bytes went out, and what broke."""
         view, frames = memoryview(data), Frames(data, self._settings.framing)
         place, allowed, moved_at = 0, len(data), self._clock()
@@ -191,7 +142,7 @@ class StreamLane:
                 if written:
                     moved_at = self._clock()
                 elif self._clock() - moved_at >= self._settings.stall_s:
-                    return place, _Problem("stalled", f"the receiver has read nothing for {self._settings.stall_s:g} s")
+                    return place, Problem("stalled", f"the receiver has read nothing for {self._settings.stall_s:g} s")
                 else:
                     allowed = self._wait_for_room(stream, frames, place, moved_at)
                 if allowed == place < len(data):
@@ -199,16 +150,16 @@ class StreamLane:
                     self._gate.before_send()
                     allowed = len(data)
         except OSError as exc:
-            return place, _Problem("connection-lost", self._dialers[self._index].explain(exc, connected=True))
+            return place, self._link.broken(exc)
         except Stopped:
             if stream.held_back or frames.end_at_or_after(place) != place:
-                self._abort()
+                self._link.abort()
             raise
         return place, None
 
     def _wait_for_room(self, stream: Stream, frames: Frames, place: int, moved_at: float) -> int:
         """Wait for a slow receiver; returns up to where may be written without asking: to the end of this frame."""
-        text = f"{self._rotation.url(self._index)}: the receiver reads slowly"
+        text = f"{self._link.url}: the receiver reads slowly"
         self._gate.busy(STALL_LOOK_S, text)
         stream.wait_writable(STALL_LOOK_S)
         if self._clock() - moved_at >= STALL_LOOK_S:
@@ -216,16 +167,11 @@ class StreamLane:
         # What TLS has encrypted already must be written, were it only to keep the connection.
         return frames.end_at_or_after(min(place + stream.held_back, frames.size))
 
-    def _abort(self) -> None:
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            stream.abort()
-
     # -- settling -------------------------------------------------------------------------------------------------
 
     def _settled(self) -> Report:
         """Settle what has arrived and is old enough; the connection was seen open just now."""
-        stream, now = self._stream, self._clock()
+        stream, now = self._link.stream, self._clock()
         if stream is None:
             return Report()
         for sent in self._pending:
@@ -233,31 +179,28 @@ class StreamLane:
                 if not stream.arrived(sent.mark):
                     break
                 sent.arrived_at = now
-        if self._pending and self._old_enough(self._pending[0], now, min(GOOD_AFTER_S, self._settings.settle_s)):
+        if self._pending and _age_s(self._pending[0], now) >= min(GOOD_AFTER_S, self._settings.settle_s):
             # Once more, behind what the kernel said about arrival: a close in between unsettles it.
             report = self._look()
             if report is not None:
                 return report
-            self._rotation.worked(self._index)
+            self._link.worked()
         settled = []
-        while self._pending and self._old_enough(self._pending[0], now, self._settings.settle_s):
+        while self._pending and _age_s(self._pending[0], now) >= self._settings.settle_s:
             settled.append(self._pending.popleft().token)
         return Report(settled=tuple(settled))
 
-    @staticmethod
-    def _old_enough(sent: _Sent, now: float, age_s: float) -> bool:
-        return sent.arrived_at is not None and now - sent.arrived_at >= age_s
-
-    def _finish(self, stream: Stream, report: Report, end: float) -> Report:
+    def _finish(self, report: Report, end: float) -> Report:
         half_closed = False
-        while self._pending and self._clock() < end:
+        stream = self._link.stream
+        while stream is not None and self._pending and self._clock() < end:
             self._gate.busy(STALL_LOOK_S, "waiting for the receiver to close the connection")
             half_closed = half_closed or stream.half_close()
-            peer = stream.look()
-            if peer is Peer.CLOSED:
-                return _joined(report, self._closed_by_peer(stream, half_closed, end))
-            report = _joined(report, self._settled())
-            if self._pending and self._stream is not None:
+            if stream.look() is Peer.CLOSED:
+                return joined(report, self._closed_by_peer(stream, half_closed, end))
+            report = joined(report, self._settled())
+            stream = self._link.stream
+            if stream is not None and self._pending:
                 wait_s = max(0.0, min(0.1, end - self._clock()))
                 stream.wait_readable(wait_s) if half_closed else stream.wait_writable(wait_s)
         return report
@@ -269,29 +212,13 @@ class StreamLane:
             stream.wait_readable(0.01)
             stream.look()
         if not half_closed or stream.unacknowledged() or stream.reset_by_peer():
-            return self._break(_Problem("connection-lost", why(None)))
+            return self._break(CLOSED)
         settled = tuple(sent.token for sent in self._pending)
         self._pending.clear()
-        self._rotation.worked(self._index)
-        self._abort()
+        self._link.worked()
+        self._link.abort()
         return Report(settled=settled)
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """Why a connection is no good; `reason` as in `sls_siem_retries_total{reason}`."""
-
-    reason: str
-    message: str
-
-
-def _look_at(stream: Stream, dialer: Dialer) -> Optional[_Problem]:
-    try:
-        peer = stream.look()
-    except OSError as exc:
-        return _Problem("connection-lost", dialer.explain(exc, connected=True))
-    return None if peer is Peer.OPEN else _Problem("connection-lost", why(None))
-
-
-def _joined(first: Report, second: Report) -> Report:
-    return Report(first.settled + second.settled, first.lost + second.lost, first.in_order or second.in_order)
+def _age_s(sent: _Sent, now: float) -> float:
+    return -1.0 if sent.arrived_at is None else now - sent.arrived_at

@@ -8,8 +8,10 @@ from typing import Optional
 
 from sls_siem.config import Config
 from sls_siem.siem.dialer import Dialer
+from sls_siem.siem.link import Link
 from sls_siem.siem.output import EndpointState, Gate, Lane, ProbeResult
 from sls_siem.siem.probe import probe_address
+from sls_siem.siem.relp_lane import RelpLane, probe_relp
 from sls_siem.siem.rotation import Rotation
 from sls_siem.siem.stream_lane import StreamLane, StreamSettings
 from sls_siem.siem.udp_lane import UdpLane, probe_datagrams
@@ -39,8 +41,11 @@ class SyslogOutput:
         syslog = self._config.syslog
         if self._scheme == "udp":
             return UdpLane(syslog.urls, self._rotation, clock=self._clock, gate=gate)
+        link = Link(self._rotation, self._dialers(), gate)
+        if self._scheme in ("relp", "relp+tls"):
+            return RelpLane(link, clock=self._clock, gate=gate)
         settings = StreamSettings(syslog.framing, syslog.settle_s)
-        return StreamLane(settings, self._rotation, self._dialers(), clock=self._clock, gate=gate)
+        return StreamLane(settings, link, clock=self._clock, gate=gate)
 
     def endpoints(self) -> tuple[EndpointState, ...]:
         """See `Output`."""
@@ -51,6 +56,8 @@ class SyslogOutput:
         urls = self._config.syslog.urls
         if self._scheme == "udp":
             return tuple(probe_datagrams(url, timeout_s) for url in urls)
+        if self._scheme in ("relp", "relp+tls"):
+            return tuple(probe_relp(dialer, timeout_s) for dialer in self._dialers())
         return tuple(probe_address(dialer, timeout_s) for dialer in self._dialers())
 
     def close(self) -> None:
