@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import socket
 import threading
 import zlib
 from collections.abc import Iterator
@@ -548,3 +549,51 @@ def test_a_split_stream_of_requests_is_understood(hec: HecEmulator, client: HecC
     assert wait_until(lambda: hec.store.total == 3)
     assert hec.store.duplicates() == {"a": 2}
     assert json.loads(hec.store.data("a") or b"")["event"] == "event a"
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        b"POST /services/collector HTTP/1.1\r\nHost",
+        b"POST /services/collector HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
+        b"POST /services/collector HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{",
+        b"POST /services/collector HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1",
+    ],
+)
+def test_a_request_that_is_cut_off_stores_nothing(hec: HecEmulator, client: HecClient, cut: bytes) -> None:
+    client.http.connect()
+    client.http.sock.sendall(cut)
+    client.http.sock.shutdown(socket.SHUT_WR)
+
+    assert client.http.sock.recv(4096).startswith(b"HTTP/1.1 400 ")
+    assert hec.store.total == 0
+
+
+def test_too_much_in_chunks_is_413(hec: HecEmulator, client: HecClient) -> None:
+    hec.configure(max_content_length=100)
+    headers = {"Authorization": f"Splunk {hec.token}", "Transfer-Encoding": "chunked", "Connection": "close"}
+    client.http.request("POST", "/services/collector", iter([b" " * 60, b" " * 41]), headers, encode_chunked=True)
+
+    assert client.http.getresponse().status == 413
+
+
+def test_a_chunk_may_have_an_extension_and_come_byte_by_byte(hec: HecEmulator, client: HecClient) -> None:
+    body = hec_body("a")
+    client.http.connect()
+    head = f"POST /services/collector HTTP/1.1\r\nHost: x\r\nAuthorization: Splunk {hec.token}\r\n"
+    wire = b"%sTransfer-Encoding: chunked\r\n\r\n%x;a=b\r\n%s\r\n0\r\nTrailer: x\r\n\r\n" % (
+        head.encode(),
+        len(body),
+        body,
+    )
+    for byte in wire:
+        client.http.sock.send(bytes([byte]))
+
+    assert client.http.sock.recv(4096).startswith(b"HTTP/1.1 200 OK")
+    assert hec.store.ids() == ["a"]
+
+
+def test_a_status_without_a_name_is_sent(hec: HecEmulator, client: HecClient) -> None:
+    hec.inject("answer", status=599, count=1)
+
+    assert client.post(hec_body("a")).status == 599

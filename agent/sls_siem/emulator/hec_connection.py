@@ -12,7 +12,7 @@ from typing import Optional
 from sls_siem.emulator.control import PREFIX
 from sls_siem.emulator.hec_codes import Answer, html_answer
 from sls_siem.emulator.hec_faults import Fault, FaultPlan
-from sls_siem.emulator.hec_http import BadRequestError, BodyTooLargeError, Head, HttpStream
+from sls_siem.emulator.hec_http import MAX_DISCARD_BYTES, BadRequestError, BodyTooLargeError, Head, HttpStream
 from sls_siem.emulator.hec_records import Request, RequestRecord
 from sls_siem.emulator.hec_service import ROUTES, HecService
 from sls_siem.emulator.listener import Connection
@@ -69,7 +69,8 @@ class Conversation:
             body = self._read_body(head, fault)
         except BodyTooLargeError:
             request = Request(number, head, b"", generation)
-            return self._send(request, self._service.too_large(endpoint), None)
+            whole = (head.content_length or MAX_DISCARD_BYTES + 1) <= MAX_DISCARD_BYTES
+            return self._send(request, self._service.too_large(endpoint), None) and whole
         request = Request(number, head, body, generation)
         if fault is not None and fault.kind in _SILENT:
             self._stay_silent(endpoint, request, fault)

@@ -18,6 +18,9 @@ from sls_siem.emulator.listener import Connection
 from sls_siem.emulator.store import now_s
 
 MAX_HEAD_BYTES = 65_536
+MAX_DISCARD_BYTES = 64 << 20
+"""So much of a body that is too long is read away, so that the peer sees the answer; then the connection goes on."""
+
 _CHUNK = 1 << 20
 _SLICE_S = 0.02
 
@@ -79,10 +82,8 @@ class HttpStream:
         Raises:
             BadRequestError: it closed within a head, or the head is malformed or too long.
         """
-        while self._rest[:2] == b"\r\n":
-            del self._rest[:2]
         at_s = now_s() if self._rest else 0.0
-        while (end := self._rest.find(b"\r\n\r\n")) < 0:
+        while (end := self._head_end()) < 0:
             if len(self._rest) > MAX_HEAD_BYTES:
                 raise BadRequestError("head too long")
             data = self.connection.recv(MAX_HEAD_BYTES)
@@ -95,6 +96,12 @@ class HttpStream:
         lines = bytes(self._rest[:end]).split(b"\r\n")
         del self._rest[: end + 4]
         return _parse_head(lines, at_s)
+
+    def _head_end(self) -> int:
+        """Skip empty lines before a request (RFC 9112, 2.2), then look for the one after its headers."""
+        while self._rest[:2] == b"\r\n":
+            del self._rest[:2]
+        return self._rest.find(b"\r\n\r\n")
 
     def read_body(self, head: Head, *, limit: int, bytes_per_s: float = 0.0) -> memoryview:
         """Read the whole body into a buffer that the next call uses again.
@@ -114,7 +121,7 @@ class HttpStream:
         if length is None:
             return self._read_chunks(limit)
         if length > limit:
-            self._discard(min(length, 64 << 20))
+            self._discard(min(length, MAX_DISCARD_BYTES))
             raise BodyTooLargeError(f"{length} bytes, {limit} allowed")
         if length > len(self._scratch):
             self._scratch = bytearray(length)

@@ -17,7 +17,7 @@ import ssl
 import struct
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Optional, Union
 
 from sls_siem.emulator.store import now_s
@@ -252,16 +252,6 @@ class Listener:
             return False
         wrapped.settimeout(None)
         return True
-
-
-@contextlib.contextmanager
-def serving(listener: Listener) -> Iterator[Listener]:
-    """Keep a listener open for the length of a `with` block."""
-    listener.listen()
-    try:
-        yield listener
-    finally:
-        listener.stop()
 
 
 def _bound(host: str, port: int) -> socket.socket:
