@@ -101,7 +101,7 @@ def test_an_answer_that_never_comes_ends_the_session(lane_to: Callable[..., Lane
         lane._answer_timeout_s = 1.0  # type: ignore[attr-defined]
         ledger = deliver(lane, gate, batches(3))
 
-        assert ledger.lost == [0, 1, 2] or ledger.lost == [0]
+        assert ledger.lost in ([0, 1, 2], [0])
         assert siem.store.compare(expected(30)).missing == ()
 
 
