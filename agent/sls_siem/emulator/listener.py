@@ -227,8 +227,9 @@ class Listener:
                 target=self._run, args=(connection,), name=f"{self._name}-{connection.number}", daemon=True
             )
             with self._lock:
+                # Started within the lock: who finds the thread in the list may join it.
                 self._open[connection] = thread
-            thread.start()
+                thread.start()
 
     def _run(self, connection: Connection) -> None:
         try:
