@@ -21,8 +21,10 @@ from tests.receivers.conversation import (
     clients_refused,
     converse,
     differences,
+    header,
     join_parts,
     lost_members,
+    send_and_close,
     server_tls,
     with_client,
 )
@@ -115,9 +117,23 @@ def test_a_client_without_the_right_certificate_gets_nothing_in(driver: str, tmp
     assert texts == [b"certificate of the right authority"]
 
 
+def test_a_message_longer_than_it_takes_comes_in_pieces_with_a_byte_missing(tmp_path: Path) -> None:
+    """Only the first piece has a header. So `syslog.max_bytes` may not be more than the receiver's `maxMessageSize`
+    (8 KiB unless set)."""
+    settings = ReceiverSettings(max_message=8192)
+    frames = [header(b"short"), header(b"0123456789" * 900), header(b"next")]
+    with Rsyslog(require("rsyslog"), settings, tmp_path / "rsyslog") as receiver:
+        send_and_close(receiver, frames)
+        receiver.stop()
+        messages = receiver.received()
+
+    assert [message.raw for message in messages] == [frames[0], frames[1][:8192], frames[1][8193:], frames[2]]
+    assert [message.app_name for message in messages] == [b"app", b"app", b"-", b"app"]
+
+
 def test_an_rfc_3164_header_needs_a_plain_host_name(tmp_path: Path) -> None:
-    """RFC 3164 says nowhere where HOSTNAME ends, so rsyslog guesses: anything but letters, digits, `.`, `-`, `_` is no
-    host name to it, nor is `-` alone. The text arrives, in other fields."""
+    """RFC 3164 says nowhere where HOSTNAME ends, so rsyslog guesses: a host name has letters, digits, `.`, `-`, `_`
+    and ends with a letter or digit. Of anything else the text arrives, too, but in other fields."""
     hosts = (b"web-1.example.com", b"10.0.0.1", b"a_b", b"-", b"fe80::1", b"a/b")
     with rsyslog(tmp_path, Recipe(rfc=3164, framing="lf")) as receiver:
         with socket.create_connection((receiver.address, receiver.port), timeout=10) as connection:

@@ -25,8 +25,10 @@ from tests.receivers.conversation import (
     clients_refused,
     converse,
     differences,
+    header,
     join_parts,
     lost_members,
+    send_and_close,
     server_tls,
     with_client,
 )
@@ -124,3 +126,19 @@ def test_a_client_without_the_right_certificate_gets_nothing_in(tmp_path: Path) 
         texts = clients_refused(receiver, certificates)
 
     assert texts == [b"certificate of the right authority"]
+
+
+def test_a_frame_longer_than_it_takes_ends_the_connection_with_a_fin(tmp_path: Path) -> None:
+    """The one case seen where a FIN proves nothing: the message and those behind it are gone. So `syslog.max_bytes`
+    may not be more than the receiver's `log-msg-size()` (64 KiB unless set)."""
+    settings = ReceiverSettings(max_message=65_536)
+    fits, too_long = header(b""), header(b"")
+    fits += b"x" * (65_536 - len(fits))
+    too_long += b"x" * (65_537 - len(too_long))
+    with SyslogNg(require("syslog-ng"), settings, tmp_path / "syslog-ng") as receiver:
+        answer = send_and_close(receiver, [fits, too_long, header(b"behind")])
+        receiver.stop()
+        messages = receiver.received()
+
+    assert answer == b""
+    assert [message.raw for message in messages] == [fits]

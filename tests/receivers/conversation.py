@@ -170,13 +170,27 @@ def clients_refused(receiver: Receiver, certificates: Certificates) -> list[byte
         context = ssl.create_default_context(cafile=str(certificates.ca_file))
         if client is not None:
             context.load_cert_chain(str(client.cert_file), str(client.key_file))
-        message = b"<14>1 2026-01-01T00:00:00Z host app - - - " + text
+        message = header(text)
         with suppress(OSError), _tls_connection(receiver, context) as connection:
             connection.sendall(b"%d %b" % (len(message), message))
             connection.unwrap()
     receiver.received(1)
     receiver.stop()
     return [message.msg for message in receiver.received()]
+
+
+def header(text: bytes) -> bytes:
+    """Write a message by hand."""
+    return b"<14>1 2026-01-01T00:00:00Z host app - - - " + text
+
+
+def send_and_close(receiver: Receiver, messages: Iterable[bytes]) -> bytes:
+    """Send octet-counted messages by a plain socket and close our side; returns what the receiver answers: nothing,
+    when its FIN comes."""
+    with socket.create_connection((receiver.address, receiver.port), timeout=10) as connection:
+        connection.sendall(b"".join(b"%d %b" % (len(message), message) for message in messages))
+        connection.shutdown(socket.SHUT_WR)
+        return connection.recv(1)
 
 
 def _tls_connection(receiver: Receiver, context: ssl.SSLContext) -> ssl.SSLSocket:

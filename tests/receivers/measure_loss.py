@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 from sls_siem.emulator.certificates import Certificates
 from tests.receivers.install import install
@@ -121,14 +121,14 @@ def main(arguments: Optional[list[str]] = None) -> int:
     parser.add_argument("--only", choices=("half-close", "kill"), help="ask one of the questions only")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     options = parser.parse_args(arguments)
-    rows: list[object] = []
+    rows: list[Union[HalfClose, Kill]] = []
     with tempfile.TemporaryDirectory(prefix="measure-") as folder:
         if options.only != "kill":
             rows += _half_closes(Path(folder), options.rounds, options.messages)
         if options.only != "half-close":
             rows += _kills(Path(folder), options.kills, options.rate)
     if options.json:
-        print(json.dumps([asdict(row) for row in rows], indent=1))  # type: ignore[call-overload]
+        print(json.dumps([asdict(row) for row in rows], indent=1))
     else:
         _print_tables(rows)
     return 0
@@ -264,9 +264,9 @@ def _numbers(receiver: Receiver) -> set[int]:
     return found
 
 
-def _print_tables(rows: list[object]) -> None:
+def _print_tables(rows: list[Union[HalfClose, Kill]]) -> None:
     for kind in (HalfClose, Kill):
-        table = [asdict(row) for row in rows if isinstance(row, kind)]  # type: ignore[call-overload]
+        table = [asdict(row) for row in rows if isinstance(row, kind)]
         if table:
             print("| " + " | ".join(name.replace("_", " ") for name in table[0]) + " |")
             print("|" + "---|" * len(table[0]))

@@ -35,6 +35,7 @@ class ReceiverSettings:
         tls: None for plain TCP.
         direct_queue: rsyslog only: a message is written out before the next one is read, instead of being queued in
             memory.
+        max_message: longest message it takes, in bytes.
         window: syslog-ng only: most messages of a connection that are read and not yet written; 100 is its default.
     """
 
@@ -42,6 +43,7 @@ class ReceiverSettings:
     rfc: int = 5424
     tls: Optional[ServerTls] = None
     direct_queue: bool = False
+    max_message: int = 17 * 1024 * 1024
     window: int = 100
 
 

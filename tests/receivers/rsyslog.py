@@ -4,16 +4,17 @@ Settings that keep a message as it was sent (their defaults change it):
 
 - `parser.escapeControlCharactersOnReceive="off"`: else a control character becomes `#` and three octal digits.
 - `parser.dropTrailingLFOnReception="off"`: else an LF at the end of an octet-counted message is cut off.
-- `maxMessageSize`: else what is longer than 8 KiB is split into several messages (octet counting: cut off).
+- `maxMessageSize`: else what is longer than 8 KiB is cut, in either framing, into pieces of which only the first has
+  a header, and with octet counting a byte is lost at the cut.
 - `parser.supportCompressionExtension="off"`: else a frame that starts with `z` is inflated.
 - `preserveFQDN="on"`: else a host name loses the domain that it shares with the receiver.
 
 What it changes whatever is set (seen with 8.2302):
 
 - NUL becomes the four characters `#000`, and one at the very end of a message is cut off;
-- an RFC 3164 header has no rule where its fields end, so a host name with other characters than letters, digits,
-  `.`, `-`, `_` (also `-` alone, or an IPv6 address) is not taken for one: HOSTNAME is then the peer's address, the
-  host name becomes the tag, and the tag part of the message.
+- an RFC 3164 header has no rule where its fields end: what has other characters than letters, digits, `.`, `-`, `_`
+  or does not end with a letter or digit (so an IPv6 address, or `-`) is no host name. HOSTNAME is then the peer's
+  address, the host name becomes the tag, and the tag part of the message.
 """
 
 from __future__ import annotations
@@ -24,8 +25,6 @@ from typing import Any
 
 from tests.receivers.model import Received, ServerTls
 from tests.receivers.process import Receiver
-
-MAX_MESSAGE = "17m"
 
 _PROPERTIES = (
     ("rawmsg", ""),
@@ -67,7 +66,9 @@ class Rsyslog(Receiver):
         properties = "\n".join(
             f'  property(name="{name}" outname="{name}" format="jsonf" {options})' for name, options in _PROPERTIES
         )
-        head = _GLOBAL.format(folder=self.folder, max_message=MAX_MESSAGE, tls=_global_tls(tls) if tls else "")
+        head = _GLOBAL.format(
+            folder=self.folder, max_message=self.settings.max_message, tls=_global_tls(tls) if tls else ""
+        )
         return head + _REST.format(
             tls=_module_tls(tls) if tls else "",
             properties=properties,

@@ -1,7 +1,7 @@
 """syslog-ng with `syslog()` (octet counting) and `network(flags(syslog-protocol))` (LF): every field, as JSON.
 
 Values are written in base64: `$(format-json)` would write a byte that is not UTF-8 as `\\xhh`, which a value can also
-hold as it is. `log-msg-size()` is raised, else a message ends after 64 KiB; `keep-hostname(yes)`, else HOSTNAME is
+hold as it is. `log-msg-size()` is raised from 64 KiB; `keep-hostname(yes)`, else HOSTNAME is
 the peer's address; `frac-digits(6)`, else fractions of a second are cut off; `flags(flow-control)`, so that a full
 queue stops the reading instead of dropping.
 
@@ -10,6 +10,7 @@ What it changes whatever is set (seen with 3.38):
 - at the end of a message, LF and NUL are cut off;
 - a byte order mark in front of MSG is cut off, as RFC 5424 wants;
 - `network()` takes NUL for the end of a message, like LF;
+- a frame longer than `log-msg-size()` makes `syslog()` close the connection; it and what follows are lost;
 - HOSTNAME of NILVALUE becomes the peer's address;
 - a HOSTNAME that RFC 5424 allows but that it cannot read (`reads_hostname`) makes it log the whole message as the
   text of one of its own, `Error processing log message: …`, PRI 43, with `>@<` where it stopped.
@@ -23,8 +24,6 @@ import re
 
 from tests.receivers.model import Received, ServerTls
 from tests.receivers.process import Receiver
-
-MAX_MESSAGE = 17 * 1024 * 1024
 
 _PLAIN = {"pri": "${PRI}", "time": "${S_UNIXTIME}"}
 _FIELDS = {
@@ -70,7 +69,11 @@ class SyslogNg(Receiver):
         coded = [f'\\"{name}\\":\\"$(base64-encode {macro})\\"' for name, macro in _FIELDS.items()]
         version = ".".join(self.installed.version.split(".")[:2])
         return _CONFIGURATION.format(
-            version=version, max_message=MAX_MESSAGE, fields=",".join(plain + coded), source=source, output=self.output
+            version=version,
+            max_message=self.settings.max_message,
+            fields=",".join(plain + coded),
+            source=source,
+            output=self.output,
         )
 
     def command(self) -> list[str]:

@@ -73,13 +73,12 @@ def make_traffic(*, recent: bool = False) -> Traffic:
     Args:
         recent: all of the last days, for time stamps that have no year.
     """
-    now = int(time.time())
-    moments = (lambda number: now - 3_000 * number) if recent else (lambda number: 1_600_000_000 + 86_399 * number)
+    now = int(time.time()) if recent else None
     bodies = []
     for profile, logs in _PER_PROFILE.items():
         source = LogSource(profile, seed=7)
-        bodies += [source.group(first, 50, moments(first // 50)) for first in range(0, logs, 50)]
-    bodies += _edges(now if recent else None)
+        bodies += [source.group(first, 50, _moment(first // 50, now)) for first in range(0, logs, 50)]
+    bodies += _edges(now)
     positions = range(FIRST_POSITION, FIRST_POSITION + len(bodies), _GROUPS_PER_BATCH)
     batches = tuple(_batch(position, bodies) for position in positions)
     return Traffic(batches, tuple(_sent(bodies)))
@@ -202,6 +201,10 @@ def _header_keys(rfc: int) -> tuple[str, ...]:
     if rfc == 3164:
         return 'hostname = "web-1.example.com"', 'app_name = "app"', 'procid = "{seq}"'
     return 'app_name = "{__topic__}"', 'procid = "{seq}"', 'msgid = "{message}"'
+
+
+def _moment(number: int, now: Optional[int]) -> int:
+    return 1_600_000_000 + 86_399 * number if now is None else now - 3_000 * number
 
 
 def _edges(now: Optional[int]) -> Iterator[bytes]:
