@@ -197,10 +197,12 @@ class Oracle:
 
     def __init__(self, sls: SlsEmulator, config_path: Path) -> None:
         self._sls = sls
-        self._encoder = make_encoder(settings_from(load(config_path, 1, {})))
+        config = load(config_path, 1, {})
+        self._encoder = make_encoder(settings_from(config))
+        self._bare = _BARE[config.syslog.framing if config.siem.output == "syslog" else "none"]
 
-    def expected(self, *, hec: bool = True) -> dict[str, bytes]:
-        """Digest of every event, by event id."""
+    def expected(self) -> dict[str, bytes]:
+        """Digest of every event as the receiver stores it, by event id."""
         found: dict[str, bytes] = {}
         for group in self._sls.store.stored():
             body = b"\x0a" + _varint(len(group.data)) + group.data
@@ -209,12 +211,19 @@ class Oracle:
             for encoded in self._encoder.encode(batch):
                 assert isinstance(encoded, Payload)
                 for event in self._encoder.split(encoded.data):
-                    found[self._encoder.event_id(batch, ordinal)] = event_digest(event)
+                    found[self._encoder.event_id(batch, ordinal)] = event_digest(self._bare(event))
                     ordinal += 1
         return found
 
     def ids(self) -> set[str]:
         return set(self.expected())
+
+
+_BARE: dict[str, Callable[[bytes], bytes]] = {
+    "none": lambda event: event,
+    "lf": lambda event: event[:-1],
+    "octet-counting": lambda event: event.split(b" ", 1)[1],
+}
 
 
 def _varint(value: int) -> bytes:

@@ -115,7 +115,9 @@ class Sender:
         self._pulse.moved()
         if item is not None:
             self._ship(item)
-        self._poll_when_due()
+            self._poll_when_due()
+        elif next_poll is not None:
+            self._absorb(self._lane.poll())
         self._announce()
 
     def _poll_when_due(self) -> None:

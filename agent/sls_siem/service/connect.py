@@ -155,5 +155,6 @@ def guarantee(config: Config) -> str:
         return "none: UDP syslog can lose anything"
     return (
         "at least once up to the receiving host: a checkpoint waits until the bytes left, "
-        f"{config.syslog.settle_s:g} s passed and the connection is healthy; what the receiver's process never read can be lost"
+        f"{config.syslog.settle_s:g} s passed and the connection is healthy; "
+        "what the receiver's process never read can be lost"
     )

@@ -194,6 +194,23 @@ def test_a_broken_connection_sends_what_was_not_settled_again_in_order(tmp_path:
     assert ["a", "b"] == seqs(one.lane)
 
 
+def test_a_lane_that_has_something_to_find_out_is_polled_while_nothing_comes(tmp_path: Path) -> None:
+    one = Setting(tmp_path)
+    held: list[object] = []
+
+    def keep(_payload, token):
+        held.append(token)
+        return Report()
+
+    one.lane.script = [keep]
+    one.lane.next_poll_s = lambda: 0.02 if held else None  # type: ignore[method-assign]
+    one.lane.poll = lambda: Report(settled=(held.pop(),)) if held else Report()  # type: ignore[method-assign]
+    one.queue([group("a")])
+    one.run_until(lambda: one.progress.position == BASE + 1)
+
+    assert [] == held
+
+
 def test_a_refused_event_becomes_a_dead_letter_and_is_announced_without_its_content(tmp_path: Path) -> None:
     one = Setting(tmp_path)
 
