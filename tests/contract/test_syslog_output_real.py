@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from sls_siem.siem import Lane, make_output
 from tests.receivers import Receiver, ReceiverSettings, Rsyslog, SyslogNg, require
-from tests.unit.siem.support import TestGate, TestTime, deliver, framed, syslog_config, syslog_frames
+from tests.unit.siem.support import Ledger, TestGate, TestTime, deliver, framed, syslog_config, syslog_frames
 
 pytestmark = pytest.mark.contract
 
@@ -32,6 +33,30 @@ class RsyslogRelp(Rsyslog):
             f'  action(type="omfile" file="{self.output}" template="raw" asyncWriting="off" flushOnTXEnd="on")\n'
             "}\n"
         )
+
+
+class Killer(threading.Thread):
+    """Kills a receiver with SIGKILL and starts it again, each time after 30 more payloads were sent."""
+
+    def __init__(self, receiver: Receiver, *, kills: int) -> None:
+        super().__init__(daemon=True)
+        self._receiver = receiver
+        self._kills = kills
+        self._sent = threading.Semaphore(0)
+        self.start()
+
+    def runs(self) -> bool:
+        return self.is_alive()
+
+    def step(self) -> None:
+        self._sent.release()
+
+    def run(self) -> None:
+        for _ in range(self._kills):
+            for _ in range(30):
+                assert self._sent.acquire(timeout=30)
+            self._receiver.kill()
+            self._receiver.start()
 
 
 @pytest.fixture
@@ -66,25 +91,27 @@ def test_relp_loses_nothing_when_rsyslog_is_killed(
     lane_to: Callable[..., Lane], gate: TestGate, tmp_path: Path
 ) -> None:
     with RsyslogRelp(require("rsyslog"), ReceiverSettings(), tmp_path / "rsyslog") as receiver:
-        stop = threading.Event()
-        kills: list[int] = []
-
-        def kill_now_and_then() -> None:
-            while len(kills) < 4 and not stop.wait(0.7):
-                receiver.kill()
-                receiver.start()
-                kills.append(1)
-
-        killer = threading.Thread(target=kill_now_and_then)
-        killer.start()
-        lane = lane_to(f"relp://127.0.0.1:{receiver.port}", framing="none")
-        payloads = batches(400, 100, "octet-counting")
-        ledger = deliver(lane, gate, payloads, limit_s=80)
+        lane, ledger = lane_to(f"relp://127.0.0.1:{receiver.port}", framing="none"), Ledger()
+        killer = Killer(receiver, kills=4)
+        queue: deque[int] = deque()
+        count = 0
+        while killer.runs() or len(ledger.settled) < count:
+            if not queue and killer.runs():
+                # Always something new while kills are to come, so that each strikes messages on their way.
+                queue.append(count)
+                count += 1
+            if queue:
+                n = queue.popleft()
+                report = ledger.add(lane.send(framed(syslog_frames(n * 100, 100), "octet-counting"), n))
+                killer.step()
+            else:
+                gate.wait(0.01, "test")
+                report = ledger.add(lane.poll())
+            queue.extendleft(reversed(report.lost))  # type: ignore[arg-type]
         killer.join()
-        stop.set()
 
-        assert len(kills) == 4
-        assert ids(receiver) == set(range(40_000))
+        assert ids(receiver) == set(range(100 * count))
+        assert sorted(ledger.settled) == list(range(count))  # type: ignore[type-var]
         assert ledger.in_order
 
 
