@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from sls_siem.emulator.certificates import Certificates, server_context
 from sls_siem.emulator.store import Comparison, event_digest
 from sls_siem.emulator.syslog import SyslogEmulator
 from sls_siem.errors import Stopped
-from sls_siem.siem import Lane, Report, make_output, stream_lane
+from sls_siem.siem import Lane, Report, make_output, stream, stream_lane
 from tests.unit.siem.support import TestGate, TestTime, deliver, framed, payload_of, syslog_config, syslog_frames
 
 
@@ -426,16 +428,55 @@ def test_a_receiver_that_talks_is_not_minded(lane_to: Callable[..., Lane], gate:
         assert ledger.lost == []
 
 
-def test_an_abandoned_frame_ends_in_a_reset_not_in_a_fin() -> None:
-    from sls_siem.siem.stream import Stream
+def cut_silently(sock: socket.socket) -> None:
+    """Let the kernel drop every segment for this socket: no ACK, no FIN, no RST, as with a pulled cable."""
+    drop_all = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF: ret #0
+    program = struct.pack("HL", 1, ctypes.addressof(drop_all))
+    sock.setsockopt(socket.SOL_SOCKET, 26, program)  # SO_ATTACH_FILTER
 
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_silent_cut_is_noticed(
+    lane_to: Callable[..., Lane], gate: TestGate, monkeypatch: pytest.MonkeyPatch, busy: bool
+) -> None:
+    monkeypatch.setattr(stream, "SILENCE_S", 3)
+    monkeypatch.setattr(stream, "_KEEPALIVE", tuple((option, 1) for option, _ in stream._KEEPALIVE))
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
-        stream = Stream(socket.create_connection(server.getsockname()))
+        lane = lane_to(f"tcp://127.0.0.1:{server.getsockname()[1]}", settle_s=60.0)
+        lane.send(framed(syslog_frames(0, 1)), 0)
         peer, _ = server.accept()
-        stream.write(memoryview(b"half a fra"))
-        stream.abort()
+        time.sleep(0.1)
+        cut_silently(peer)
+        report, n, began = Report(), 0, time.monotonic()
+        while not report.lost and time.monotonic() - began < 15:
+            if busy:
+                n += 1
+                report = lane.send(framed(syslog_frames(n, 1)), n)
+            else:
+                report = lane.poll()
+            time.sleep(0.05)
+        peer.close()
+
+        assert report == Report(lost=tuple(range(n + 1)), in_order=True)
+
+
+def test_the_time_to_notice_a_silent_cut_is_below_30_seconds() -> None:
+    idle, interval, probes = (value for _, value in stream._KEEPALIVE)
+
+    assert stream.SILENCE_S < 30
+    assert idle + interval * probes < 30
+
+
+def test_an_abandoned_frame_ends_in_a_reset_not_in_a_fin() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        sender = stream.Stream(socket.create_connection(server.getsockname()))
+        peer, _ = server.accept()
+        sender.write(memoryview(b"half a fra"))
+        sender.abort()
         time.sleep(0.05)
         with pytest.raises(ConnectionResetError):
             peer.recv(100)
