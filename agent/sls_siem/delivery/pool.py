@@ -6,8 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 
-from sls_siem.delivery.reader import Source
 from sls_siem.delivery.shard import ShardStatus, ShardWorker, Shared
+from sls_siem.delivery.source import Source
 
 LOG = logging.getLogger(__name__)
 

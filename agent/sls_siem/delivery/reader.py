@@ -11,14 +11,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Optional, Protocol, Union
+from typing import Optional
 
 from sls_siem.codec import count_events
 from sls_siem.codec.model import Batch
 from sls_siem.delivery.checkpoint import CheckpointSaver
 from sls_siem.delivery.gate import LeaseView
+from sls_siem.delivery.lag import LagMeter
 from sls_siem.delivery.pacing import Pacer
 from sls_siem.delivery.progress import Job, Progress
+from sls_siem.delivery.source import Source
 from sls_siem.delivery.stop import Stop
 from sls_siem.delivery.window import Window
 from sls_siem.errors import (
@@ -32,7 +34,7 @@ from sls_siem.errors import (
 from sls_siem.health import Health, Pulse
 from sls_siem.metrics import Metrics
 from sls_siem.retry import Backoff
-from sls_siem.sls.model import Checkpoint, Pulled
+from sls_siem.sls.model import Pulled
 
 LOG = logging.getLogger(__name__)
 LARGEST_ANSWER = 10 * 1024 * 1024
@@ -44,34 +46,6 @@ STOP_LOOK_S = 0.02
 COMPARE_S = 20.0
 LAG_S = 5.0
 CALL_S = 30.0
-
-
-class Source(Protocol):
-    """The calls of an SLS session that reading one shard needs."""
-
-    def pull(self, shard: int, position: int, *, end_position: Optional[int] = None, count: int = 1000) -> Pulled:
-        """PullLogs."""
-        ...
-
-    def cursor(self, shard: int, at: Union[str, int]) -> int:
-        """GetCursor."""
-        ...
-
-    def cursor_time(self, shard: int, position: int) -> int:
-        """GetCursorTime."""
-        ...
-
-    def checkpoint(self, shard: int) -> Checkpoint:
-        """GetCheckPoint."""
-        ...
-
-    def save_checkpoint(self, shard: int, position: int, *, force: bool = False) -> None:
-        """UpdateCheckPoint."""
-        ...
-
-    def close(self) -> None:
-        """Drop the connection."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -147,7 +121,12 @@ class Reader:
         self._next_compare_at = time.monotonic() + COMPARE_S
         self._next_lag_at = 0.0
         self._caught_up = False
-        self.lag_s: Optional[float] = None
+        self._lag = LagMeter(shard, source, progress, metrics)
+
+    @property
+    def lag_s(self) -> Optional[float]:
+        """Age of the oldest log group that is not settled; None until it was measured."""
+        return self._lag.lag_s
 
     def run(self, sender_ended: Callable[[], bool]) -> None:
         """Read until told to stop, then save until the sender has ended and its last word is saved.
@@ -374,7 +353,9 @@ class Reader:
         self._save_if_due()
         if now >= self._next_lag_at:
             self._next_lag_at = now + LAG_S
-            self._measure_lag()
+            self._pulse.waiting(CALL_S, "measuring the lag")
+            self._lag.measure(caught_up=self._caught_up)
+            self._pulse.moved()
 
     def _save_if_due(self, *, at_once: bool = False) -> None:
         position = self._progress.position
@@ -401,22 +382,6 @@ class Reader:
             LOG.debug("shard %d: the stored checkpoint was not compared: %s", self._shard, exc)
         finally:
             self._pulse.moved()
-
-    def _measure_lag(self) -> None:
-        """Ask for the receipt time of the oldest group not settled, unless there is none or it is young."""
-        if self._caught_up and (self._progress.idle() or self._progress.unsettled_for_s() < LAG_S):
-            self.lag_s = 0.0 if self._progress.idle() else self._progress.unsettled_for_s()
-        else:
-            self._pulse.waiting(CALL_S, "measuring the lag")
-            try:
-                received = self._source.cursor_time(self._shard, self._progress.position)
-                self.lag_s = max(0.0, time.time() - received)
-            except SourceError as exc:
-                LOG.debug("shard %d: the lag was not measured: %s", self._shard, exc)
-                return
-            finally:
-                self._pulse.moved()
-        self._metrics.shard_lag.labels(shard=str(self._shard)).set(self.lag_s)
 
 
 def _wrong_positions(job: Job, pulled: Pulled) -> TransientSourceError:

@@ -17,9 +17,10 @@ from sls_siem.delivery.gate import LeaseView, ShardGate
 from sls_siem.delivery.limits import RateLimit
 from sls_siem.delivery.pacing import Pacer
 from sls_siem.delivery.progress import Progress
-from sls_siem.delivery.reader import Reader, ReaderSettings, Source
+from sls_siem.delivery.reader import Reader, ReaderSettings
 from sls_siem.delivery.rejects import RejectPolicy
 from sls_siem.delivery.sender import Sender
+from sls_siem.delivery.source import Source
 from sls_siem.delivery.stop import Stop
 from sls_siem.delivery.window import Window
 from sls_siem.errors import NotOwnerError, SourceError

@@ -1,0 +1,35 @@
+"""What delivery needs of SLS: the calls of one session, used by one thread."""
+
+from __future__ import annotations
+
+from typing import Optional, Protocol, Union
+
+from sls_siem.sls.model import Checkpoint, Pulled
+
+
+class Source(Protocol):
+    """The calls of an SLS session that reading one shard needs."""
+
+    def pull(self, shard: int, position: int, *, end_position: Optional[int] = None, count: int = 1000) -> Pulled:
+        """PullLogs."""
+        ...
+
+    def cursor(self, shard: int, at: Union[str, int]) -> int:
+        """GetCursor."""
+        ...
+
+    def cursor_time(self, shard: int, position: int) -> int:
+        """GetCursorTime."""
+        ...
+
+    def checkpoint(self, shard: int) -> Checkpoint:
+        """GetCheckPoint."""
+        ...
+
+    def save_checkpoint(self, shard: int, position: int, *, force: bool = False) -> None:
+        """UpdateCheckPoint."""
+        ...
+
+    def close(self) -> None:
+        """Drop the connection."""
+        ...
