@@ -36,29 +36,6 @@ def sls():
         yield emulator
 
 
-@pytest.fixture
-def hec():
-    with HecEmulator() as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def token_file(tmp_path: Path, hec: HecEmulator) -> Path:
-    path = tmp_path / "hec-token"
-    path.write_text(hec.token + "\n")
-    return path
-
-
-@pytest.fixture
-def agents():
-    """Makes agents and ends them with the test; shows their logs when it failed."""
-    made: list[AgentProcess] = []
-    yield made
-    for agent in made:
-        agent.kill()
-        print(f"--- {agent.folder.name} ---\n{agent.log()[-4000:]}")
-
-
 def agent_for(
     agents, tmp_path: Path, sls, hec, token_file, /, *, instance: int = 1, arguments=(), environ=None, **changes
 ):

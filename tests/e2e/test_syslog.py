@@ -12,25 +12,9 @@ from sls_siem.emulator.loggroups import make_group
 from sls_siem.emulator.sls import SlsEmulator
 from sls_siem.emulator.store import Comparison
 from sls_siem.emulator.syslog import SyslogEmulator
-from tests.e2e.harness import KEY_ID, KEY_SECRET, AgentProcess, Oracle, Trickle, syslog_tables, until
+from tests.e2e.harness import AgentProcess, Oracle, Trickle, syslog_tables, until
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture
-def sls():
-    with SlsEmulator(project="p", logstore="ls", shards=2) as emulator:
-        emulator.add_key(KEY_ID, KEY_SECRET)
-        yield emulator
-
-
-@pytest.fixture
-def agents():
-    made: list[AgentProcess] = []
-    yield made
-    for agent in made:
-        agent.kill()
-        print(f"--- {agent.folder.name} ---\n{agent.log()[-4000:]}")
 
 
 def start(agents, tmp_path: Path, sls, url: str, /, *, instance: int = 1, **changes) -> AgentProcess:
