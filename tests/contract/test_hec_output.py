@@ -349,6 +349,23 @@ def test_an_unhealthy_address_does_not_return(gate: TestGate, tmp_path: Path) ->
         assert len(posts) == 1
 
 
+def test_an_address_whose_health_cannot_be_asked_does_not_return(gate: TestGate, tmp_path: Path) -> None:
+    with HecEmulator() as one, HecEmulator() as two:
+        file = tmp_path / "token"
+        file.write_text(one.token)
+        output = make_output(hec_config(one.url, two.url, token_file=str(file)), clock=gate.clock)
+        lanes = [output.lane(0, gate), output.lane(1, gate), output.lane(2, gate)]
+        one.stop_listening()
+        for n in range(9):
+            lanes[n % 3].send(payload_of(hec_events(n, 1)), n)
+            gate.clock.skipped += 40
+        for lane in lanes:
+            lane.close()
+
+        assert two.store.total == 9
+        assert set(gate.retries) == {"connect"}
+
+
 def test_lanes_are_spread_over_the_addresses(gate: TestGate, tmp_path: Path) -> None:
     with HecEmulator() as one, HecEmulator() as two:
         file = tmp_path / "token"

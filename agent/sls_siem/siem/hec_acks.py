@@ -52,8 +52,12 @@ class Channel:
         return ids[:MOST_IDS_PER_POLL]
 
     def restarted(self, ack_id: int) -> bool:
-        """Tell whether the id may come from an indexer that forgot the ids it gave on this channel before."""
-        return ack_id <= self.last_id or (self.last_id >= 0 and self.unanswered > self.last_id)
+        """Tell whether the id may come from an indexer that forgot ids of this channel that are still waited for.
+
+        It does when it was given before. After a restart it can be greater than the last one only if requests without
+        an answer drew all those in between.
+        """
+        return ack_id <= self.last_id or (bool(self.pending) and self.unanswered > self.last_id)
 
 
 class AckBook:

@@ -11,10 +11,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Optional
 
+from sls_siem.retry import parse_retry_after
+
 ANSWER_TEXT = 200
+LONGEST_RETRY_AFTER_S = 3600.0
 RELOAD = "put the right token into its file, then: systemctl reload 'sls-siem@*'"
 
 
@@ -150,7 +152,9 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, wall_time:
         text=_text(status, code, words),
         number=_natural(members.get("invalid-event-number")),
         ack_id=_natural(members.get("ackId")),
-        retry_after_s=_retry_after_s(headers.get("retry-after", ""), wall_time),
+        retry_after_s=parse_retry_after(
+            headers.get("retry-after"), clock=lambda: wall_time, longest_s=LONGEST_RETRY_AFTER_S
+        ),
         meaning=meaning_of(status, code),
     )
 
@@ -193,14 +197,3 @@ def _text(status: int, code: Optional[int], words: str) -> str:
 
 def _natural(value: object) -> Optional[int]:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _retry_after_s(text: str, wall_time: float) -> Optional[float]:
-    """RFC 9110, section 10.2.3: seconds or a date."""
-    text = text.strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
-        return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - wall_time)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None

@@ -15,6 +15,7 @@ from typing import Optional
 from sls_siem.codec.model import Payload
 from sls_siem.errors import Stopped
 from sls_siem.net.http import HttpConnectError, HttpError, HttpProtocolError, HttpTimeout
+from sls_siem.retry import Backoff
 from sls_siem.siem.hec_acks import AckBook, Receipt
 from sls_siem.siem.hec_answers import Action, Answer, Meaning
 from sls_siem.siem.hec_pieces import Piece, whole
@@ -28,7 +29,7 @@ from sls_siem.siem.rotation import Failure
 LOG = logging.getLogger(__name__)
 HEALTH_TIMEOUT_S = 5.0
 SUSPECT_BYTES = 5_000_000
-SLOW_DOWN = Pauses(0.5, 10.0, jitter=True)
+SLOW_DOWN = Pauses(Backoff(0.5, 10.0))
 RELOAD_COMMAND = "systemctl reload 'sls-siem@*'"
 _STICKY = "several indexers behind one address need a sticky load balancer (cookie), or each its own URL in hec.urls"
 # Answers without an ackId after which the indexer may have drawn one all the same: its own error, and what only a
@@ -159,7 +160,10 @@ class HecLane:
         try:
             answer = self._exchange(index, piece)
         except HttpError as exc:
+            # Without an answer the request may have been taken all the same: its events may arrive twice.
             job.proof.broken(self._channels.channel(index))
+            if exc.sent:
+                self._channels.unanswered(index)
             self._broken(index, exc)
             return [piece]
         except TokenMissingError as exc:
@@ -353,9 +357,6 @@ class HecLane:
         self._fail(index, Failure(meaning.reason, message, pauses, answer.retry_after_s))
 
     def _broken(self, index: int, exc: HttpError) -> None:
-        """No answer: the request may have been taken all the same; sent again, its events may arrive twice."""
-        if exc.sent:
-            self._channels.unanswered(index)
         if exc.stale:
             self._gate.retried("stale-connection")
             return

@@ -8,6 +8,7 @@ from typing import Optional
 
 from sls_siem.errors import Stopped
 from sls_siem.net.http import HttpError
+from sls_siem.retry import Backoff
 from sls_siem.siem.hec_acks import AckBook
 from sls_siem.siem.hec_answers import Action, Answer
 from sls_siem.siem.hec_route import HecShared, Route, TokenMissingError
@@ -17,7 +18,7 @@ from sls_siem.siem.pauses import Pauses
 LOG = logging.getLogger(__name__)
 INTERVAL_S = 1.0
 LONGEST_EXCHANGE_S = 10.0
-AFTER_FAILURE = Pauses(1.0, 10.0, jitter=False)
+AFTER_FAILURE = Pauses(Backoff(1.0, 10.0), jitter=False)
 
 
 class AckPoller:

@@ -16,7 +16,6 @@ from sls_siem.siem.pauses import RETRY, Pauses
 
 LOG = logging.getLogger(__name__)
 ERROR_TEXT = 300
-LONGEST_RETRY_AFTER_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -130,8 +129,7 @@ class Rotation:
                 address.failures += 1
                 address.free_at = now + failure.pauses.pause_s(address.failures, self._random)
             if failure.retry_after_s is not None:
-                asked = min(failure.retry_after_s, LONGEST_RETRY_AFTER_S)
-                address.free_at = max(address.free_at, now + asked)
+                address.free_at = max(address.free_at, now + failure.retry_after_s)
             if not counts:
                 return
             news = failure.reason != address.reason

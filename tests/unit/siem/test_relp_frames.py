@@ -42,7 +42,7 @@ def test_any_bytes_give_frames_or_one_kind_of_error(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     "wire",
-    [b"HTTP/1.1 400\r\n", b"1 rsp 6 200 OKx", b"1 rsp 0 \n", b"1 rsp 6\n", b"1 rsp 99999999 x", b"x" * 60, b"1  rsp 0"],
+    [b"HTTP/1.1 400\r\n", b"1 rsp 6 200 OKx", b"1 rsp 0 \n", b"1 rsp 6\n", b"1 rsp 99999999 x", b"x" * 60, b"1  r 0\n"],
 )
 def test_what_is_no_relp_is_refused(wire: bytes) -> None:
     with pytest.raises(RelpBrokenError):

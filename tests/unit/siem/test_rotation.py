@@ -77,13 +77,6 @@ def test_one_lane_at_a_time_looks_at_an_address_that_returns(rotation: Rotation,
     assert rotation.claim(0, 5)
 
 
-def test_an_absurd_retry_after_is_bounded(rotation: Rotation) -> None:
-    for index in range(3):
-        fail(rotation, index, Failure("busy", "busy", retry_after_s=1e9))
-
-    assert rotation.choose(0).wait_s == 3600
-
-
 def test_health_is_told_with_one_line_for_each_change(
     rotation: Rotation, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
