@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Optional
 
-from sls_siem.emulator.listener import Connection, Listener, serving
+from sls_siem.emulator.listener import Connection, Listener
 
 NO_BODY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -67,8 +67,11 @@ def peer(
     here: list[Peer] = []
     listener = Listener("peer", lambda connection: talk(connection, here[0]), tls=tls, host=host)
     here.append(Peer(listener, "https" if tls else "http"))
-    with serving(listener):
+    listener.listen()
+    try:
         yield here[0]
+    finally:
+        listener.stop()
 
 
 def answering(*answers: bytes) -> Callable[[Connection, Peer], None]:

@@ -6,7 +6,6 @@ import ssl
 import time
 
 import pytest
-from tests.unit.net.peers import peer
 
 from sls_siem.emulator.certificates import Certificates, server_context
 from sls_siem.net import connect as module
@@ -14,6 +13,7 @@ from sls_siem.net.connect import connect
 from sls_siem.net.deadline import Deadline, DeadlineExceeded
 from sls_siem.net.resolve import Address
 from sls_siem.net.tls import client_context
+from tests.unit.net.peers import peer
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ import base64
 import time
 
 import pytest
-from tests.unit.net.peers import NO_BODY, answering, ok, peer, read_request
 
 from sls_siem.emulator.certificates import Certificates, server_context
 from sls_siem.net.http import HttpConnectError, HttpConnection, HttpError, HttpProtocolError, HttpTimeout
 from sls_siem.net.tls import client_context
+from tests.unit.net.peers import NO_BODY, answering, ok, peer, read_request
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,13 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from tests.unit.net.peers import peer
 
 from sls_siem.emulator.certificates import Certificates, server_context
 from sls_siem.errors import ConfigError
 from sls_siem.net.connect import connect
 from sls_siem.net.deadline import Deadline
 from sls_siem.net.tls import client_context
+from tests.unit.net.peers import peer
 
 
 @pytest.fixture(scope="module")
