@@ -12,11 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sls_siem.cli.demo_report import Progress, Result, table
-from sls_siem.cli.demo_rig import AgentProcess, RigError, SlsProcess, Tables, ended_cleanly, scratch, starting_children
+from sls_siem.cli.demo_rig import (
+    EXIT_INTERRUPTED,
+    AgentProcess,
+    RigError,
+    SlsProcess,
+    Tables,
+    ended_cleanly,
+    scratch,
+    starting_children,
+)
 from sls_siem.cli.demo_traffic import Traffic, end_feeds, fed
 from sls_siem.cli.demo_verdict import compare, expected_events
 from sls_siem.cli.exits import EXIT_BUG, EXIT_DONE, EXIT_USAGE, tell
-from sls_siem.emulator.remote import EmulatorProcess
+from sls_siem.emulator.remote import EmulatorError, EmulatorProcess
+from sls_siem.emulator.sls import ControlError
+from sls_siem.errors import AgentError
 
 SHARDS = 4
 MOST_MB = 2000.0
@@ -24,7 +35,6 @@ LOOK_S = 0.25
 STALL_S = 30.0
 """So long may nothing arrive before the rest counts as lost."""
 STOP_S = 45.0
-EXIT_INTERRUPTED = 130
 
 
 def demo(output: str, *, seconds: float, mb_per_s: float) -> int:
@@ -42,7 +52,7 @@ def demo(output: str, *, seconds: float, mb_per_s: float) -> int:
     try:
         with ended_cleanly() as stack:
             result = _Demo(output, traffic, stack).run()
-    except RigError as exc:
+    except (AgentError, ControlError, EmulatorError, OSError) as exc:
         tell(f"demo: {exc}")
         return EXIT_BUG
     except KeyboardInterrupt:
@@ -76,7 +86,6 @@ class _Demo:
     def __init__(self, output: str, traffic: Traffic, stack: ExitStack) -> None:
         self._output = output
         self._traffic = traffic
-        self._stack = stack
         self._progress = Progress()
         folder = scratch(stack)
         self._sls = stack.enter_context(SlsProcess(SHARDS))

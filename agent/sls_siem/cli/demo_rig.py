@@ -26,6 +26,8 @@ Tables = Mapping[str, Mapping[str, object]]
 
 PROJECT = "demo-project"
 LOGSTORE = "demo-logstore"
+EXIT_INTERRUPTED = 130
+"""As a shell says it of a command that SIGINT ended."""
 _END_S = 10.0
 _OURS = ("SLS_", "NOTIFY_SOCKET", "WATCHDOG", "CREDENTIALS_DIRECTORY", "RUNTIME_DIRECTORY", "STATE_DIRECTORY")
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

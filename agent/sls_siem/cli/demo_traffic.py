@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sls_siem.cli.demo_rig import RigError
 from sls_siem.emulator.generate import LogSource
 from sls_siem.emulator.sls import SlsControl
 
@@ -53,12 +54,12 @@ def fed(control: SlsControl, feeds: list[int]) -> tuple[int, int, bool]:
     """Tell how many logs, and raw bytes of them, these feeds have appended, and whether one still does.
 
     Raises:
-        RuntimeError: a feed broke.
+        RigError: a feed broke.
     """
     rows: list[dict[str, Any]] = [row for row in control.get("feeds") if row["feed"] in feeds]
     for row in rows:
         if row["error"]:
-            raise RuntimeError(f"feeding {row['profile']} logs failed: {row['error']}")
+            raise RigError(f"feeding {row['profile']} logs failed: {row['error']}")
     running = any(row["running"] for row in rows)
     return sum(row["appended"] for row in rows), sum(row["appended_bytes"] for row in rows), running
 

@@ -1,0 +1,65 @@
+"""The agent and the baselines in one run on one machine, and how they compare: ratios, no absolute promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from sls_siem.cli.bench_case import CASES, Case
+from sls_siem.cli.bench_measure import Plan, Shipper, Stage, measure
+from sls_siem.cli.bench_report import document
+from sls_siem.cli.demo_report import Progress
+from sls_siem.cli.demo_rig import ended_cleanly, scratch
+from tests.bench.baseline import SdkConsumer
+
+VENDOR = "SDK consumer, one POST per log"
+BATCHED = "SDK consumer, batched POSTs"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the comparison: a case, and the shipper that is measured in it."""
+
+    case: Case
+    start: Callable[[Stage, int], Shipper]
+
+
+def entries(outputs: tuple[str, ...]) -> list[Entry]:
+    """The baselines, then the agent to every output that is asked for."""
+    plain = CASES["hec"][0]
+    found = [
+        Entry(replace(plain, name=VENDOR), lambda stage, number: SdkConsumer(stage, "one", number)),
+        Entry(replace(plain, name=BATCHED), lambda stage, number: SdkConsumer(stage, "batched", number)),
+    ]
+    agents = [case for output in outputs for case in CASES[output]]
+    return found + [Entry(case, lambda stage, number: stage.agent(number)) for case in agents]
+
+
+def compare(chosen: list[Entry], plan: Plan) -> dict[str, Any]:
+    """Measure every entry; the document of `sls-siem bench --json`, each result with its ratios to the baselines."""
+    progress = Progress()
+    results = []
+    for entry in chosen:
+        progress.say(f"{entry.case.name}: {plan.runs} runs of {plan.seconds:g} s")
+        with ended_cleanly() as stack, Stage(entry.case, scratch(stack)) as stage:
+            results.append((entry.case, measure(stage, plan, partial(entry.start, stage))))
+    found = document(results, plan)
+    medians = {row["case"]: row["raw_mb_per_cpu_s"]["median"] for row in found["results"]}
+    for row in found["results"]:
+        row["ratio"] = {
+            name: round(row["raw_mb_per_cpu_s"]["median"] / medians[name], 2)
+            for name in (VENDOR, BATCHED)
+            if not (name == BATCHED and row["case"] == VENDOR)
+        }
+    return found
+
+
+def ratios(found: dict[str, Any]) -> str:
+    """Lay the ratios out."""
+    lines = [f"{'raw MB per CPU-second, times':<32}{'one POST per log':>18}{'batched POSTs':>15}"]
+    for row in found["results"]:
+        cells = [f"{row['ratio'][name]:.1f}" if name in row["ratio"] else "-" for name in (VENDOR, BATCHED)]
+        lines.append(f"{row['case']:<32}{cells[0]:>18}{cells[1]:>15}")
+    return "\n".join(lines)
