@@ -120,6 +120,11 @@ class Ledger:
         if not entry.settled:
             entry.lost = True
 
+    def lose_all(self) -> None:
+        """Whatever is not settled must be pulled and sent again."""
+        for entry in self._entries:
+            self.lose(entry)
+
     def lost(self) -> tuple[Entry, ...]:
         """Entries to be pulled and sent again, in order."""
         return tuple(entry for entry in self._entries if entry.lost and not entry.settled)

@@ -300,6 +300,13 @@ class Progress:
             self._rewind(self._ledger.frontier)
             self._changed.notify_all()
 
+    def send_unsettled_again(self) -> None:
+        """The lane is given up: what it was handed and did not settle is read and sent again, in order."""
+        with self._changed:
+            self._ledger.lose_all()
+            self._rewind(self._ledger.frontier)
+            self._changed.notify_all()
+
     def _rewind(self, mark: Mark) -> None:
         self._generation += 1
         self._drop_queue()

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Optional
 
-from sls_siem.codec.model import Batch, Encoder, Oversize, Payload
+from sls_siem.codec.model import Batch, Oversize, Payload
 from sls_siem.dead_letter import DeadLetter
 from sls_siem.delivery.gate import ShardGate
-from sls_siem.delivery.limits import RateLimit
 from sls_siem.delivery.notice import notice_batch
+from sls_siem.delivery.outlet import Outlet, Way
 from sls_siem.delivery.progress import Item, Progress
 from sls_siem.delivery.rejects import RejectPolicy
 from sls_siem.delivery.stop import Stop
@@ -28,6 +28,7 @@ from sls_siem.siem.output import Lane, Rejection, Report
 LOG = logging.getLogger(__name__)
 IDLE_S = 1.0
 SHORTEST_POLL_S = 0.01
+LEAVE_LANE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -37,18 +38,20 @@ class Notice:
     letter: DeadLetter
 
 
+OpenLane = Callable[["Sender", Way], tuple[Lane, ShardGate, RejectPolicy]]
+
+
 class Sender:
     """Ships the batches of one shard.
 
     Args:
         shard: shard id.
         progress: where batches come from and outcomes go to.
-        encoder: turns batches into payloads.
-        reference: the plain Python encoder, tried on what `encoder` could not walk.
+        outlet: the way in force.
+        open_lane: makes the way out of an output, with the gate before it and what becomes of refused events.
         stop: the shard's stop signal.
         pulse: this thread's sign of life.
         metrics: counted here: pulled logs, delivered events and bytes.
-        limits: events a second, bytes a second.
         host: named in notices.
         wall: epoch seconds.
     """
@@ -58,38 +61,29 @@ class Sender:
         shard: int,
         progress: Progress,
         *,
-        encoder: Encoder,
-        reference: Encoder,
+        outlet: Outlet,
+        open_lane: OpenLane,
         stop: Stop,
         pulse: Pulse,
         metrics: Metrics,
-        limits: tuple[RateLimit, RateLimit],
         host: str,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._shard = shard
         self._progress = progress
-        self._encoder = encoder
-        self._reference = reference
+        self._outlet = outlet
+        self._open_lane = open_lane
         self._stop = stop
         self._pulse = pulse
         self._metrics = metrics
-        self._limits = limits
         self._host = host
         self._wall = wall
         self._notices: deque[Notice] = deque()
         self._batch: Optional[Batch] = None
         self._encoded = 0
         self._failed_at: Optional[int] = None
-        self._lane: Lane
-        self._gate: ShardGate
-        self._policy: RejectPolicy
-
-    def connect(self, lane: Lane, gate: ShardGate, policy: RejectPolicy) -> None:
-        """Give the way out, the gate before it, and what becomes of refused events (they need each other)."""
-        self._lane = lane
-        self._gate = gate
-        self._policy = policy
+        self._generation, self._way = outlet.current()
+        self._lane, self._gate, self._policy = open_lane(self, self._way)
 
     def run(self) -> None:
         """Ship until told to stop, then settle what is in flight as far as the drain allows."""
@@ -107,7 +101,19 @@ class Sender:
             self._absorb(self._lane.finish(seconds))
         self._lane.close()
 
+    def _change_way(self) -> None:
+        """Leave the old lane in good order and go on through the new output; nothing is lost, little sent twice."""
+        seconds = min(LEAVE_LANE_S, self._stop.remaining_s())
+        self._pulse.waiting(seconds, "leaving the old output")
+        self._absorb(self._lane.finish(seconds))
+        self._lane.close()
+        self._progress.send_unsettled_again()
+        self._generation, self._way = self._outlet.current()
+        self._lane, self._gate, self._policy = self._open_lane(self, self._way)
+
     def _step(self) -> None:
+        if self._outlet.generation != self._generation:
+            self._change_way()
         next_poll = self._lane.next_poll_s()
         pause = IDLE_S if next_poll is None else min(IDLE_S, max(next_poll, SHORTEST_POLL_S))
         self._pulse.waiting(pause, "")
@@ -130,7 +136,7 @@ class Sender:
         self._encoded = item.batch.skip
         done = False
         try:
-            encoder = self._reference if self._suspicious(item.batch) else self._encoder
+            encoder = self._way.reference if self._suspicious(item.batch) else self._way.encoder
             for encoded in encoder.encode(item.batch):
                 if not self._progress.current(item):
                     return
@@ -165,7 +171,7 @@ class Sender:
         self._poll_when_due()
 
     def _keep_to_limits(self, payload: Payload) -> None:
-        events, size = self._limits
+        events, size = self._way.limits
         delay = max(events.delay(payload.events), size.delay(len(payload.data)))
         if delay > 0:
             self._pulse.waiting(delay, "keeping to the configured speed limit")
@@ -187,8 +193,8 @@ class Sender:
         if self._batch is None:
             LOG.error("shard %d: the SIEM refuses a notice: %s: %s", self._shard, rejection.reason, rejection.answer)
             return
-        event_id = self._encoder.event_id(self._batch, self._encoded + rejection.index)
-        event = self._encoder.split(rejection.payload.data)[rejection.index]
+        event_id = self._way.encoder.event_id(self._batch, self._encoded + rejection.index)
+        event = self._way.encoder.split(rejection.payload.data)[rejection.index]
         self._policy.give_up(self._letter(event_id, rejection.reason, rejection.answer, event))
 
     def _letter(self, event_id: str, reason: str, answer: str, event: bytes) -> DeadLetter:
@@ -201,7 +207,7 @@ class Sender:
     def _announce(self) -> None:
         while self._notices and not self._stop.asked:
             notice = self._notices.popleft()
-            for encoded in self._encoder.encode(notice_batch(notice.letter, self._host)):
+            for encoded in self._way.encoder.encode(notice_batch(notice.letter, self._host)):
                 if isinstance(encoded, Payload):
                     self._absorb(self._lane.send(encoded, notice))
 

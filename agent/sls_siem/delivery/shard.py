@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Optional
 
-from sls_siem.codec.model import Encoder
-from sls_siem.dead_letter import DeadLetters
 from sls_siem.delivery.checkpoint import CheckpointSaver
 from sls_siem.delivery.gate import LeaseView, ShardGate
-from sls_siem.delivery.limits import RateLimit
+from sls_siem.delivery.outlet import Outlet, Way
 from sls_siem.delivery.pacing import Pacer
 from sls_siem.delivery.progress import Progress
 from sls_siem.delivery.reader import Reader, ReaderSettings
@@ -27,7 +25,7 @@ from sls_siem.errors import NotOwnerError, SourceError
 from sls_siem.health import Health, Pulse
 from sls_siem.metrics import Metrics
 from sls_siem.retry import Backoff
-from sls_siem.siem.output import Output
+from sls_siem.siem.output import Lane
 
 LOG = logging.getLogger(__name__)
 CALL_S = 30.0
@@ -74,12 +72,8 @@ class Shared:
 
     Args:
         settings: of the configuration.
-        output: the SIEM.
-        encoder: turns batches into payloads.
-        reference: the plain Python encoder.
-        letters: the dead letters; None means `on_reject = "hold"`.
+        outlet: the way to the SIEM in force.
         window: bytes that may be held.
-        limits: events a second, bytes a second.
         lease: sends and saves need it.
         health: threads, holds, errors.
         metrics: counters and gauges.
@@ -87,12 +81,8 @@ class Shared:
     """
 
     settings: DeliverySettings
-    output: Output
-    encoder: Encoder
-    reference: Encoder
-    letters: Optional[DeadLetters]
+    outlet: Outlet
     window: Window
-    limits: tuple[RateLimit, RateLimit]
     lease: LeaseView
     health: Health
     metrics: Metrics
@@ -267,35 +257,38 @@ class ShardWorker:
 
     def _make_sender(self, progress: Progress, pulse: Pulse) -> Sender:
         shared = self._shared
-        who = f"shard {self.shard}"
-        sender = Sender(
+
+        def open_lane(sender: Sender, way: Way) -> tuple[Lane, ShardGate, RejectPolicy]:
+            gate = self._make_gate(sender, pulse)
+            policy = RejectPolicy(
+                way.letters,
+                who=f"shard {self.shard}",
+                stop=self._stop,
+                pulse=pulse,
+                health=shared.health,
+                metrics=shared.metrics,
+                written=sender.written,
+            )
+            return way.output.lane(self.shard, gate), gate, policy
+
+        return Sender(
             self.shard,
             progress,
-            encoder=shared.encoder,
-            reference=shared.reference,
+            outlet=shared.outlet,
+            open_lane=open_lane,
             stop=self._stop,
             pulse=pulse,
             metrics=shared.metrics,
-            limits=shared.limits,
             host=shared.settings.host,
         )
-        gate = ShardGate(
-            who,
-            lease=shared.lease,
+
+    def _make_gate(self, sender: Sender, pulse: Pulse) -> ShardGate:
+        return ShardGate(
+            f"shard {self.shard}",
+            lease=self._shared.lease,
             stop=self._stop,
             pulse=pulse,
-            health=shared.health,
-            metrics=shared.metrics,
+            health=self._shared.health,
+            metrics=self._shared.metrics,
             rejects=sender,
         )
-        policy = RejectPolicy(
-            shared.letters,
-            who=who,
-            stop=self._stop,
-            pulse=pulse,
-            health=shared.health,
-            metrics=shared.metrics,
-            written=sender.written,
-        )
-        sender.connect(shared.output.lane(self.shard, gate), gate, policy)
-        return sender

@@ -5,6 +5,7 @@ It knows no signal and no systemd: that is the main loop's affair (`run.py`).
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ from sls_siem.codec import codec_name, make_encoder, settings_from
 from sls_siem.config import Config
 from sls_siem.dead_letter import DeadLetters
 from sls_siem.delivery.limits import RateLimit
+from sls_siem.delivery.outlet import Outlet, Way
 from sls_siem.delivery.pool import ShardPool
 from sls_siem.delivery.shard import DeliverySettings, Shared
 from sls_siem.delivery.window import Window
@@ -59,7 +61,7 @@ class Agent:
         self._credentials = credential_source(config.sls.credentials)
         self._client = SlsClient(config.sls, self._credentials)
         self._lease = Lease(config.sls.group_timeout_s)
-        self._output = make_output(config)
+        self._outlet = Outlet(self._way(config))
         self._pool = ShardPool(self._shared(), open_source=self._client.session, drain_s=config.delivery.drain_s)
         self._member = Member(
             self._client.session(),
@@ -78,7 +80,6 @@ class Agent:
 
     def _shared(self) -> Shared:
         config = self._config
-        settings = settings_from(config)
         return Shared(
             settings=DeliverySettings(
                 consumer=config.sls.consumer_name,
@@ -89,25 +90,28 @@ class Agent:
                 batch_age_s=config.hec.batch_age_s,
                 host=socket.gethostname(),
             ),
-            output=self._output,
-            encoder=make_encoder(settings),
-            reference=make_encoder(settings),
-            letters=self._dead_letters(),
+            outlet=self._outlet,
             window=Window(config.delivery.window_bytes),
-            limits=(
-                RateLimit(config.delivery.max_events_per_s, time.monotonic),
-                RateLimit(config.delivery.max_bytes_per_s, time.monotonic),
-            ),
             lease=self._lease,
             health=self._health,
             metrics=self._metrics,
             fatal=self._fail,
         )
 
-    def _dead_letters(self) -> Optional[DeadLetters]:
-        if self._config.delivery.on_reject == "hold":
-            return None
-        return DeadLetters(state_directory(self._config.instance), self._config.delivery.dead_letter_max_bytes)
+    def _way(self, config: Config) -> Way:
+        """Make what a reload may replace."""
+        settings, delivery = settings_from(config), config.delivery
+        letters = DeadLetters(state_directory(config.instance), delivery.dead_letter_max_bytes)
+        return Way(
+            output=make_output(config),
+            encoder=make_encoder(settings),
+            reference=make_encoder(settings),
+            letters=None if delivery.on_reject == "hold" else letters,
+            limits=(
+                RateLimit(delivery.max_events_per_s, time.monotonic),
+                RateLimit(delivery.max_bytes_per_s, time.monotonic),
+            ),
+        )
 
     def _make_watch(self) -> CaughtUpWatch:
         def done() -> None:
@@ -149,9 +153,20 @@ class Agent:
         report = self._first_start.prepare()
         return None if report is None else float(report.timeout_s)
 
-    def reload_secrets(self) -> None:
-        """Read the access key again at the next request; the SIEM's token is read again whenever it is refused."""
+    def reload(self, config: Config) -> None:
+        """Put a new configuration in force, as far as that goes without a restart (`service/reload.py`).
+
+        Secrets and TLS files are read again in any case.
+
+        Raises:
+            ConfigError: something that it names cannot be used; the old one stays in force.
+        """
+        # What is read, and as whom, stays as it was until a restart.
+        config = dataclasses.replace(config, sls=self._config.sls, metrics=self._config.metrics)
+        self._outlet.replace(self._way(config))
         self._credentials.reload()
+        self._config = config
+        self.generation += 1
 
     def drain(self, seconds: float) -> None:
         """Stop pulling, settle and save what is in hand, leave the group; returns after at most about `seconds`."""
@@ -181,7 +196,7 @@ class Agent:
 
     def close(self) -> None:
         """Release what the shards shared."""
-        self._output.close()
+        self._outlet.current()[1].output.close()
 
     # --- status ---
 
@@ -190,7 +205,7 @@ class Agent:
         shards = tuple(self._pool.status())
         holds = self._health.holds()
         self._note_state(holds)
-        endpoints = self._output.endpoints()
+        endpoints = self._outlet.current()[1].output.endpoints()
         for endpoint in endpoints:
             self._metrics.siem_up.labels(endpoint=endpoint.url).set(1 if endpoint.up else 0)
         return Snapshot(

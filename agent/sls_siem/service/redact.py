@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Optional
 
 from sls_siem.config import Config
 from sls_siem.config.secrets import (
@@ -31,8 +32,9 @@ class Redactor:
         self._secrets: frozenset[Secret] = frozenset()
         self.refresh()
 
-    def refresh(self) -> None:
+    def refresh(self, config: Optional[Config] = None) -> None:
         """Read the secrets again; earlier ones stay known, for they may still stand in a message."""
+        self._config = config or self._config
         credentials = self._config.sls.credentials
         files = {
             ACCESS_KEY_ID: credentials.access_key_id_file,

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Optional
@@ -22,6 +22,7 @@ from sls_siem.service import logs
 from sls_siem.service.agent import Agent
 from sls_siem.service.places import InstanceLock, runtime_directory, write_status
 from sls_siem.service.redact import Redactor
+from sls_siem.service.reload import changes_between
 from sls_siem.service.status import Snapshot
 from sls_siem.service.web import MetricsServer
 from sls_siem.systemd import Notifier, watchdog_interval_s
@@ -96,7 +97,8 @@ def run(path: Path, instance: int, environ: Mapping[str, str], *, until_caught_u
         with signals.installed():
             agent = Agent(config, health=health, metrics=metrics, until_caught_up=until_caught_up)
             signals.wake(agent)
-            return _Loop(config, agent, signals, redactor, health=health, metrics=metrics).run()
+            loop = _Loop(config, agent, signals, redactor, health=health, metrics=metrics)
+            return loop.run(lambda: load(path, instance, environ))
     finally:
         lock.release()
         handler.close()
@@ -125,6 +127,7 @@ class _Loop:
         self._watchdog_s = watchdog_interval_s()
         self._next_status_at = 0.0
         self._reloads_done = 0
+        self._reread: Callable[[], Config] = lambda: config
         self._stuck_told: tuple[str, ...] = ()
         self._web = self._make_web(metrics)
 
@@ -143,8 +146,9 @@ class _Loop:
         snapshot = self._agent.snapshot()
         return "" if snapshot.state == "running" else snapshot.sentence()
 
-    def run(self) -> int:
-        """Start, watch, drain; returns the exit status."""
+    def run(self, reread: Callable[[], Config]) -> int:
+        """Start, watch, drain; returns the exit status. `reread` loads the configuration anew."""
+        self._reread = reread
         sls, siem = self._config.sls, self._config.siem
         LOG.info(
             "sls-siem %s instance %d: %s/%s as %s of group %s to %s",
@@ -177,13 +181,25 @@ class _Loop:
             self._publish()
 
     def _reload(self) -> None:
-        """Secrets are read again by whoever needs them; the rest of the configuration needs a restart."""
+        """Read everything again; what cannot be used leaves the old configuration in force."""
         self._notifier.reloading()
-        self._redactor.refresh()
-        self._agent.reload_secrets()
-        self._agent.generation += 1
-        LOG.info("reloaded: secrets are read again; changed keys of the configuration need a restart")
-        self._notifier.ready("reloaded")
+        try:
+            self._apply(self._reread())
+        except ConfigError as exc:
+            for problem in exc.problems:
+                LOG.error("not reloaded, the old configuration stays in force: %s", problem)
+                self._health.error(f"not reloaded: {problem}")
+        self._notifier.ready(self._publish().sentence())
+
+    def _apply(self, config: Config) -> None:
+        changes = changes_between(self._config, config)
+        self._agent.reload(config)
+        self._redactor.refresh(config)
+        logs.set_level(config.log.level)
+        self._config = config
+        LOG.info("reloaded: secrets and TLS files read again; changed keys: %s", ", ".join(changes.applied) or "none")
+        if changes.need_restart:
+            LOG.warning("these changed keys need a restart: %s", ", ".join(changes.need_restart))
 
     def _feed_watchdog(self) -> None:
         stuck = self._health.stuck()

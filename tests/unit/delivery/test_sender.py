@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,7 @@ from sls_siem.dead_letter import DeadLetters
 from sls_siem.delivery.gate import ShardGate
 from sls_siem.delivery.limits import RateLimit
 from sls_siem.delivery.notice import TOPIC
+from sls_siem.delivery.outlet import Outlet, Way
 from sls_siem.delivery.progress import Progress
 from sls_siem.delivery.rejects import RejectPolicy
 from sls_siem.delivery.sender import Notice, Sender
@@ -74,30 +76,36 @@ class Setting:
         self.progress = Progress(BASE, give_back=self._give_back, clock=time.monotonic)
         self.stop, self.health, self.metrics, self.lease = Stop(), Health(), Metrics(), Lease()
         self.lane = Lane()
-        encoder = make_encoder(
+        self.encoder = make_encoder(
             EncoderSettings(output="hec", project="p", logstore="ls", batch_bytes=65536, hec=HecSettings())
         )
-        pulse = self.health.pulse("sender")
-        clock = time.monotonic
+        self.letters = DeadLetters(folder, 10**6) if folder is not None else None
+        self.limits = (RateLimit(events_per_s, time.monotonic), RateLimit(0, time.monotonic))
+        self.outlet = Outlet(self.way(self.lane))
+        self.pulse = self.health.pulse("sender")
         self.sender = Sender(
             0,
             self.progress,
-            encoder=encoder,
-            reference=encoder,
+            outlet=self.outlet,
+            open_lane=self.open_lane,
             stop=self.stop,
-            pulse=pulse,
+            pulse=self.pulse,
             metrics=self.metrics,
-            limits=(RateLimit(events_per_s, clock), RateLimit(0, clock)),
             host="host-1",
             wall=lambda: 1700000000.0,
         )
-        common = {"stop": self.stop, "pulse": pulse, "health": self.health, "metrics": self.metrics}
-        self.gate = ShardGate("shard 0", lease=self.lease, rejects=self.sender, **common)
-        letters = DeadLetters(folder, 10**6) if folder is not None else None
-        self.letters = letters
-        policy = RejectPolicy(letters, who="shard 0", written=self.sender.written, **common)
-        self.sender.connect(self.lane, self.gate, policy)
         self.thread = threading.Thread(target=self.sender.run)
+
+    def way(self, lane: Lane) -> Way:
+        return Way(
+            SimpleNamespace(lane=lane, close=lambda: None), self.encoder, self.encoder, self.letters, self.limits
+        )
+
+    def open_lane(self, sender: Sender, way: Way):
+        common = {"stop": self.stop, "pulse": self.pulse, "health": self.health, "metrics": self.metrics}
+        self.gate = ShardGate("shard 0", lease=self.lease, rejects=sender, **common)
+        policy = RejectPolicy(way.letters, who="shard 0", written=sender.written, **common)
+        return way.output.lane, self.gate, policy
 
     def _give_back(self, amount: int) -> None:
         self.released += amount
@@ -209,6 +217,26 @@ def test_a_lane_that_has_something_to_find_out_is_polled_while_nothing_comes(tmp
     one.run_until(lambda: one.progress.position == BASE + 1)
 
     assert [] == held
+
+
+def test_a_new_way_out_gets_what_the_old_one_did_not_settle(tmp_path: Path) -> None:
+    one = Setting(tmp_path)
+    one.lane.script = [lambda _payload, _token: Report()]
+    one.queue([group("a")])
+    one.thread.start()
+    until(lambda: one.progress.unsettled_bytes > 0)
+    successor = Lane()
+    one.outlet.replace(one.way(successor))
+    until(one.progress.has_lost)
+    assert one.lane.finished
+    assert one.lane.closed
+    one.queue([group("a")])
+    until(lambda: successor.sent)
+    one.stop.now()
+    one.thread.join(10)
+
+    assert ["a"] == seqs(successor)
+    assert [] == one.lane.sent
 
 
 def test_a_refused_event_becomes_a_dead_letter_and_is_announced_without_its_content(tmp_path: Path) -> None:

@@ -1,0 +1,54 @@
+"""What SIGHUP can apply and what needs a restart: the keys that differ between two configurations."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from sls_siem.config import Config
+
+APPLIED = ("siem.", "hec.", "syslog.", "cef.", "leef.", "tls.", "log.")
+APPLIED_KEYS = frozenset(
+    {
+        "delivery.on_reject",
+        "delivery.dead_letter_max_bytes",
+        "delivery.max_events_per_s",
+        "delivery.max_bytes_per_s",
+    }
+)
+PACED_KEYS = frozenset({"hec.batch_age_s"})
+"""The reader of a shard takes these when it starts."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Keys whose value differs, by what it takes to apply them."""
+
+    applied: tuple[str, ...]
+    need_restart: tuple[str, ...]
+
+
+def changes_between(old: Config, new: Config) -> Changes:
+    """Compare two configurations key by key."""
+    before, after = _flat(old), _flat(new)
+    changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    return Changes(
+        applied=tuple(key for key in changed if _applies(key)),
+        need_restart=tuple(key for key in changed if not _applies(key)),
+    )
+
+
+def _applies(key: str) -> bool:
+    return key not in PACED_KEYS and (key.startswith(APPLIED) or key in APPLIED_KEYS)
+
+
+def _flat(value: object, prefix: str = "") -> dict[str, object]:
+    """Every key with its value, by its name in the file."""
+    found: dict[str, object] = {}
+    for field in dataclasses.fields(value):  # type: ignore[arg-type]
+        name, inner = f"{prefix}{field.name}", getattr(value, field.name)
+        if (dataclasses.is_dataclass(inner) and name.count(".") == 0) or name == "sls.credentials":
+            found.update(_flat(inner, f"{name}."))
+        else:
+            found[name] = inner
+    return found
