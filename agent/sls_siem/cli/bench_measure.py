@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from sls_siem.cli.bench_case import Case
 from sls_siem.cli.bench_certificate import Certificate, make_certificate
@@ -73,7 +73,7 @@ class Run:
         return self.cpu_s / self.wall_s
 
 
-class Shipper(AbstractContextManager[Any], Protocol):
+class Shipper(AbstractContextManager["Shipper"], Protocol):
     """The process that is measured; ended with its context."""
 
     def check(self) -> None:
@@ -103,9 +103,10 @@ class Stage:
 
     def __enter__(self) -> Stage:  # noqa: PYI034 - Self is not in Python 3.9
         with self._stack:
-            self.sls = self._stack.enter_context(SlsProcess(self.case.shards))
+            with starting_children():
+                self.sls = self._stack.enter_context(SlsProcess(self.case.shards))
+                self.receiver = self._start_receiver()
             self._preload()
-            self.receiver = self._start_receiver()
             self._stack = self._stack.pop_all()
         return self
 
@@ -129,8 +130,7 @@ class Stage:
         if self.case.tls:
             self._certificate = make_certificate(self.folder)
             options = ["--tls-cert", str(self._certificate.cert_file), "--tls-key", str(self._certificate.key_file)]
-        with starting_children():
-            return self._stack.enter_context(EmulatorProcess(self.case.output, self.case.receiver_settings(), options))
+        return self._stack.enter_context(EmulatorProcess(self.case.output, self.case.receiver_settings(), options))
 
     def arrived(self) -> int:
         """Events that the receiver has counted so far."""
@@ -163,7 +163,9 @@ def measure(stage: Stage, plan: Plan, start: Callable[[int], Shipper]) -> list[R
 
 def _measure_once(stage: Stage, plan: Plan, start: Callable[[int], Shipper], number: int) -> Run:
     arrived_before = stage.arrived()
-    with start(number) as shipper:
+    with ExitStack() as stack:
+        with starting_children():
+            shipper = stack.enter_context(start(number))
         _await_arrival(stage, shipper, arrived_before)
         _pause(plan.warmup_s)
         first = _Reading(stage, shipper)

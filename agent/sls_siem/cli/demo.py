@@ -88,10 +88,10 @@ class _Demo:
         self._traffic = traffic
         self._progress = Progress()
         folder = scratch(stack)
-        self._sls = stack.enter_context(SlsProcess(SHARDS))
         # Strict: a frame that breaks its RFC is not stored, and so is missing in the end.
         settings = {} if output == "hec" else {"rfc": "5424", "framing": "lf"}
         with starting_children():
+            self._sls = stack.enter_context(SlsProcess(SHARDS))
             self._receiver = stack.enter_context(EmulatorProcess(output, settings))
             self._agent = stack.enter_context(AgentProcess(folder / "agent", self._tables(folder), self._sls))
 

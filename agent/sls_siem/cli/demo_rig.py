@@ -63,18 +63,28 @@ def ended_cleanly() -> Iterator[contextlib.ExitStack]:
 
 @contextlib.contextmanager
 def starting_children() -> Iterator[None]:
-    """Let processes that are started meanwhile import what this one imports, and not hear the terminal's signals."""
+    """Let processes that are started meanwhile import what this one imports, and not hear the terminal's signals.
+
+    A signal that asks this process to end is heeded when the block is left, so that every process that was started in
+    it is known to whoever ends it. Blocks may be nested.
+    """
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(str(Path(entry or ".").absolute()) for entry in sys.path)
+    terminations: list[int] = []
+    # A blocked signal stays blocked in the children; SIGTERM must not, they are ended by it.
+    handler = signal.signal(signal.SIGTERM, lambda number, _frame: terminations.append(number))
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
         if before is None:
             del os.environ["PYTHONPATH"]
         else:
             os.environ["PYTHONPATH"] = before
+        signal.signal(signal.SIGTERM, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        if terminations:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def scratch(stack: contextlib.ExitStack) -> Path:
@@ -99,7 +109,7 @@ class SlsProcess:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [*command, "--shards", str(shards)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
-        address = _first_line(self._process)
+            address = _first_line(self._process)
         self.pid = self._process.pid
         self.url = str(address["url"])
         self.control = SlsControl(self.url)
