@@ -1,12 +1,22 @@
 """LogGroupList bytes to SIEM bytes: a pure function that knows no socket, no clock and no file."""
 
 from sls_siem.codec.factory import codec_name, make_encoder
-from sls_siem.codec.settings import EncoderSettings, HecSettings, SeverityBy, SyslogSettings, settings_from
+from sls_siem.codec.settings import (
+    CefSettings,
+    EncoderSettings,
+    HecSettings,
+    LeefSettings,
+    SeverityBy,
+    SyslogSettings,
+    settings_from,
+)
 from sls_siem.codec.wire import count_events, group_sizes
 
 __all__ = [
+    "CefSettings",
     "EncoderSettings",
     "HecSettings",
+    "LeefSettings",
     "SeverityBy",
     "SyslogSettings",
     "codec_name",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from sls_siem.codec.cef_format import CefFormat
 from sls_siem.codec.encoder import ReferenceEncoder
 from sls_siem.codec.formats import EventFormat, Marks
 from sls_siem.codec.hec import HecWriter
 from sls_siem.codec.json_format import JsonFormat
 from sls_siem.codec.kv_format import KvFormat
+from sls_siem.codec.leef_format import LeefFormat
 from sls_siem.codec.model import Encoder
 from sls_siem.codec.raw_format import RawFormat
 from sls_siem.codec.settings import EncoderSettings
@@ -47,12 +49,19 @@ def _writer(settings: EncoderSettings) -> Writer:
 
 
 def _format(settings: EncoderSettings, marks: Marks) -> EventFormat:
-    json_format = JsonFormat(frozenset(name.encode() for name in settings.json_fields), marks)
+    json_fields = frozenset(name.encode() for name in settings.json_fields)
+    one_line = settings.output == "syslog" and settings.syslog.framing == "lf"
     if settings.format == "json":
-        return json_format
+        return JsonFormat(json_fields, marks)
     if settings.format == "kv":
         return KvFormat(marks)
     if settings.format == "raw":
-        one_line = settings.output == "syslog" and settings.syslog.framing == "lf"
-        return RawFormat(settings.raw_field.encode(), json_format, one_line=one_line)
-    raise ConfigError([f"siem.format: {settings.format!r} is not available, use json, kv or raw"])
+        return RawFormat(settings.raw_field.encode(), JsonFormat(json_fields, marks), one_line=one_line)
+    if settings.format == "cef":
+        # The id is in every CEF event; a replay is marked where nothing around the event does.
+        with_id = bool(settings.event_id_field)
+        inner = JsonFormat(json_fields, Marks())
+        return CefFormat(settings.cef, inner, with_id=with_id, replay=marks.replay, one_line=one_line)
+    if settings.format == "leef":
+        return LeefFormat(settings.leef, marks, one_line=one_line)
+    raise ConfigError([f"siem.format: {settings.format!r} is unknown, use json, kv, raw, cef or leef"])

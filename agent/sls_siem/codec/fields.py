@@ -7,6 +7,7 @@ empty. Values go in as bytes from the wire; what becomes of invalid UTF-8 is for
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Optional, Union
 
 from sls_siem.codec.text import to_text
@@ -86,6 +87,8 @@ class Template:
 
     def fill(self, meta: GroupMeta, log: Log) -> bytes:
         """Fill in for one log."""
-        return b"".join(
-            part if isinstance(part, bytes) else of_log(meta, log, part.name.encode()) or b"" for part in self._parts
-        )
+        return self.fill_by(lambda name: of_log(meta, log, name))
+
+    def fill_by(self, find: Callable[[bytes], Optional[bytes]]) -> bytes:
+        """Fill in with what `find` gives for the names of the fields."""
+        return b"".join(part if isinstance(part, bytes) else find(part.name.encode()) or b"" for part in self._parts)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import NoReturn, Optional
+from typing import Any, NoReturn, Optional, Union
 
 DEEPEST = 64
 
@@ -45,6 +45,18 @@ def embeddable(raw: bytes) -> Optional[bytes]:
     except ValueError:
         return None
     return raw.translate(None, b"\r\n\t")
+
+
+def parse_container(raw: bytes) -> Union[dict[str, Any], list[Any], None]:
+    """Read a value from the wire that is one JSON object or array, nested no deeper than `DEEPEST`; None otherwise."""
+    text = raw.strip(b" \t\r\n")
+    if text[:1] not in (b"{", b"[") or _too_deep(text):
+        return None
+    try:
+        found: Union[dict[str, Any], list[Any]] = json.loads(text.decode(), parse_constant=_refuse)
+    except ValueError:  # also of a number with thousands of digits
+        return None
+    return found
 
 
 def _too_deep(text: bytes) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Optional, Union
 
 if TYPE_CHECKING:
-    from sls_siem.config.model import Config
+    from sls_siem.config.model import Config, SeverityMap
 
 SYSLOG_BATCH_BYTES = 256 * 1024
 """Size of a syslog payload: few system calls, yet a broken connection sends little twice."""
@@ -64,6 +64,43 @@ class SyslogSettings:
 
 
 @dataclass(frozen=True)
+class CefSettings:
+    """The header of a CEF event, and what its extension holds.
+
+    Args:
+        vendor: template, as the four after it.
+        severity: template, or by a field's value.
+        fields: CEF key and name of the field, in order; None: the event as JSON in `msg`.
+    """
+
+    vendor: str = "Alibaba Cloud"
+    product: str = "SLS"
+    version: str = "1"
+    event_id: str = "{__topic__}"
+    name: str = "{__topic__}"
+    severity: Union[str, SeverityBy] = "5"
+    fields: Optional[tuple[tuple[str, str], ...]] = None
+
+
+@dataclass(frozen=True)
+class LeefSettings:
+    """The header of a LEEF event, and its attributes.
+
+    Args:
+        format_version: `1.0` or `2.0`.
+        vendor: template, as the three after it.
+        fields: LEEF key and name of the field, in order; None: every field under its own name.
+    """
+
+    format_version: str = "2.0"
+    vendor: str = "Alibaba Cloud"
+    product: str = "SLS"
+    version: str = "1"
+    event_id: str = "{__topic__}"
+    fields: Optional[tuple[tuple[str, str], ...]] = None
+
+
+@dataclass(frozen=True)
 class EncoderSettings:
     """Everything an encoder needs.
 
@@ -71,7 +108,7 @@ class EncoderSettings:
         output: `hec` or `syslog`.
         project: name of the SLS project.
         logstore: its bare name.
-        format: `json`, `kv` or `raw`.
+        format: `json`, `kv`, `raw`, `cef` or `leef`.
         json_fields: fields whose value is embedded when it is one JSON object or array.
         raw_field: the field that `raw` sends.
         event_id_field: name of the field that carries the event id; empty: no id.
@@ -79,6 +116,8 @@ class EncoderSettings:
         replay: mark events as sent again on purpose.
         hec: for the output `hec`.
         syslog: for the output `syslog`.
+        cef: for the format `cef`.
+        leef: for the format `leef`.
     """
 
     output: str
@@ -92,6 +131,8 @@ class EncoderSettings:
     replay: bool = False
     hec: HecSettings = field(default_factory=HecSettings)
     syslog: SyslogSettings = field(default_factory=SyslogSettings)
+    cef: CefSettings = field(default_factory=CefSettings)
+    leef: LeefSettings = field(default_factory=LeefSettings)
 
 
 def settings_from(config: Config, *, replay: bool = False) -> EncoderSettings:
@@ -115,17 +156,53 @@ def settings_from(config: Config, *, replay: bool = False) -> EncoderSettings:
         replay=replay,
         hec=hec,
         syslog=_syslog(config),
+        cef=_cef(config),
+        leef=_leef(config),
     )
+
+
+def _cef(config: Config) -> CefSettings:
+    cef = config.cef
+    return CefSettings(
+        vendor=cef.vendor,
+        product=cef.product,
+        version=cef.version,
+        event_id=cef.event_id,
+        name=cef.name,
+        severity=_severity(cef.severity),
+        fields=_fields(cef.fields),
+    )
+
+
+def _leef(config: Config) -> LeefSettings:
+    leef = config.leef
+    return LeefSettings(
+        format_version=leef.format_version,
+        vendor=leef.vendor,
+        product=leef.product,
+        version=leef.version,
+        event_id=leef.event_id,
+        fields=_fields(leef.fields),
+    )
+
+
+def _fields(fields: Optional[Mapping[str, str]]) -> Optional[tuple[tuple[str, str], ...]]:
+    return None if fields is None else tuple(fields.items())
+
+
+def _severity(severity: Union[str, SeverityMap]) -> Union[str, SeverityBy]:
+    if isinstance(severity, str):
+        return severity
+    return SeverityBy(severity.field, severity.map, severity.default)
 
 
 def _syslog(config: Config) -> SyslogSettings:
     syslog = config.syslog
-    severity = syslog.severity
     return SyslogSettings(
         rfc=syslog.rfc,
         framing=_framing(syslog.urls[0] if syslog.urls else syslog.url, syslog.framing),
         facility=syslog.facility,
-        severity=severity if isinstance(severity, str) else SeverityBy(severity.field, severity.map, severity.default),
+        severity=_severity(syslog.severity),
         hostname=syslog.hostname,
         app_name=syslog.app_name,
         procid=syslog.procid,

@@ -7,7 +7,8 @@ without an SD-ID. In its values `"`, `\`, `]` get a backslash.
 
 RFC 3164: `<PRI>Mmm dd hh:mm:ss HOST APP[PROCID]: ` – the day padded with a space, the time in the configured zone,
 `[PROCID]` left out when it is `-`; no field is cut, but `:`, `[`, `]` in APP and PROCID become `_` too, since they end
-the tag for a receiver.
+the tag for a receiver. Where the message is CEF or LEEF and APP is `-`, there is no tag at all: their vendors put these
+messages right after HOST.
 
 In a header field, bytes other than 33 to 126 become `_` (byte by byte, before any other rule), and nothing becomes
 `-`. If a header would leave less than 64 bytes of `max_bytes` for the message, its longest fields are cut, none to
@@ -114,6 +115,7 @@ class Rfc3164:
         self.priority = Priority(settings.syslog)
         self.room = room
         self._zone = _zone(settings.syslog.timezone)
+        self._tag_optional = settings.format in ("cef", "leef")
         self._stamps: dict[int, bytes] = {}
 
     def clean(self, fields: _Fields) -> _Fields:
@@ -123,6 +125,8 @@ class Rfc3164:
 
     def join(self, fields: _Fields) -> bytes:
         host, app, procid = fields
+        if self._tag_optional and app == b"-":
+            return b" %b " % host
         return b" %b %b: " % (host, app) if procid == b"-" else b" %b %b[%b]: " % (host, app, procid)
 
     def write(self, log: Log, pri: int, joined: bytes, *, ident: bytes, part: bytes) -> bytes:  # noqa: ARG002

@@ -181,7 +181,7 @@ def test_nothing_splits_into_nothing():
     ("settings", "word"),
     [
         (replace(HEC, output="file"), "siem.output"),
-        (replace(HEC, format="cef"), "siem.format"),
+        (replace(HEC, format="xml"), "siem.format"),
         (replace(HEC, hec=HecSettings(host="{")), "template"),
     ],
 )
