@@ -20,6 +20,7 @@ from sls_siem.health import Health
 from sls_siem.metrics import Metrics
 from sls_siem.service import logs
 from sls_siem.service.agent import Agent
+from sls_siem.service.memory import limit_hoarding
 from sls_siem.service.places import InstanceLock, runtime_directory, write_status
 from sls_siem.service.redact import Redactor
 from sls_siem.service.reload import changes_between
@@ -86,6 +87,7 @@ def run(path: Path, instance: int, environ: Mapping[str, str], *, until_caught_u
         ConfigError: the configuration, the lock or the metrics port cannot be used.
     """
     faulthandler.enable()
+    limit_hoarding()
     config = load(path, instance, environ)
     metrics = Metrics()
     health = Health()
