@@ -254,6 +254,17 @@ def test_finish_waits_for_outstanding_acknowledgements(
     assert lane.finish(60) == Report()
 
 
+def test_finish_ends_with_the_last_acknowledgement(
+    hec: HecEmulator, lane_to: Callable[..., Lane], gate: TestGate
+) -> None:
+    lane = lane_to(ack_timeout_s=50)
+    lane.send(payload_of(hec_events(0, 1)), "t")
+    began = gate.clock()
+
+    assert Report(settled=("t",)) == lane.finish(300)
+    assert gate.clock() - began < 40
+
+
 def test_finish_ends_at_its_deadline(hec: HecEmulator, lane_to: Callable[..., Lane], gate: TestGate) -> None:
     hec.configure(index_delay_s=600)
     lane = lane_to()

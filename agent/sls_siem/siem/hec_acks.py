@@ -147,17 +147,18 @@ class AckBook:
         return bool(self._channels[index].pending)
 
     def waiting(self) -> bool:
-        """Whether any token waits."""
-        return bool(self._receipts)
+        """Whether any token waits for an acknowledgement that can still come."""
+        return any(each.waiting and not each.lost for each in self._receipts.values())
 
     def next_expiry(self) -> Optional[float]:
         """When the first token runs out, on the clock's scale."""
-        return min((receipt.expires_at for receipt in self._receipts.values()), default=None)
+        return min((each.expires_at for each in self._receipts.values() if each.waiting and not each.lost), default=None)
 
     def expire(self) -> int:
         """Count the tokens as lost that have waited too long; returns their number."""
         now = self._clock()
-        late = [each for each in self._receipts.values() if each.complete and not each.lost and each.expires_at <= now]
+        waiting = [each for each in self._receipts.values() if each.complete and each.waiting and not each.lost]
+        late = [each for each in waiting if each.expires_at <= now]
         for receipt in late:
             receipt.lost = self._changed = True
         return len(late)
