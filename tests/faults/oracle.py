@@ -1,0 +1,237 @@
+"""The oracle: owns every log that was ever stored on SLS, looks at every save, and judges at the end.
+
+It trusts nothing that the agent says: logs are counted when they are appended, arrivals when the receiver stores them.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sls_siem.codec import make_encoder, settings_from
+from sls_siem.codec.encoder import ReferenceEncoder
+from sls_siem.codec.model import Batch, Payload
+from sls_siem.config import load
+from sls_siem.dead_letter import FILE_NAME
+from sls_siem.emulator.loggroups import count_logs, encode_list
+from sls_siem.emulator.sls import SlsEmulator
+from sls_siem.emulator.sls.history import Save
+from sls_siem.emulator.store import EventStore, event_digest
+from tests.e2e.harness import GROUP
+
+NOTICE = b"sls_siem_notice"
+LATE_S = 8.0
+
+
+_BARE: dict[str, Callable[[bytes], bytes]] = {
+    "none": lambda event: event,
+    "lf": lambda event: event[:-1],
+    "octet-counting": lambda event: event.split(b" ", 1)[1],
+}
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One dead letter as found in a file."""
+
+    event_id: str
+    reason: str
+    record: dict[str, Any]
+
+
+def letters_in(folder: Path) -> list[Letter]:
+    """Read what is whole in a dead-letter file; the agent may be writing to it."""
+    path = folder / "state" / FILE_NAME
+    try:
+        lines = path.read_bytes().split(b"\n") if path.is_file() else []
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        found.append(Letter(record["id"], record["reason"], record))
+    return found
+
+
+class _Counts:
+    """Logs of one shard by position: how many stand before each group."""
+
+    def __init__(self, base: int) -> None:
+        self.base = base
+        self.before = [0]
+        self.broken: set[int] = set()
+
+    def logs_at(self, position: int) -> int:
+        place = position - self.base
+        return self.before[place + 1] - self.before[place]
+
+    def since(self, position: int | None) -> int:
+        place = 0 if position is None else max(0, min(position - self.base, len(self.before) - 1))
+        return self.before[-1] - self.before[place]
+
+
+class Obligations:
+    """Holds every saved checkpoint against what the receiver has stored by then.
+
+    Args:
+        sls: the emulator whose saves are watched.
+        store: the receiver's.
+        folders: of the agents, for their dead letters.
+        patient: bytes in the receiving host count as taken (plain syslog): what is missing at a save may come
+            `LATE_S` later.
+    """
+
+    def __init__(self, sls: SlsEmulator, store: EventStore, folders: list[Path], *, patient: bool) -> None:
+        self._sls = sls
+        self._store = store
+        self._folders = folders
+        self._patient = patient
+        self._shards: dict[int, _Counts] = {}
+        self._checked: dict[int, int] = {}
+        self._gone: set[tuple[int, int]] = set()
+        self._late: list[tuple[float, str, Save]] = []
+        self._lock = threading.Lock()
+        self.appended = 0
+        self.saves = 0
+        self.violations: list[str] = []
+        record = sls.history.record_save
+
+        def watched(save: Save) -> None:
+            record(save)
+            if not save.refused:
+                self._saved(save)
+
+        # The store's lock is held here, and the answer has not been sent: what is stored now was stored before.
+        sls.history.record_save = watched  # type: ignore[method-assign]
+
+    # --- what is stored on SLS ---
+
+    def append(self, shard: int | None, group: bytes, *, broken: bool = False) -> tuple[int, int]:
+        """Store one log group and own its logs; returns shard and position."""
+        with self._sls.store.lock:
+            place = self._sls.store.append(shard, [group])
+            counts = self._counts(place.shard)
+            logs = 1 if broken else count_logs(group)
+            counts.before.append(counts.before[-1] + logs)
+            if broken:
+                counts.broken.add(place.position)
+            self.appended += logs
+        return place.shard, place.position
+
+    def _counts(self, shard: int) -> _Counts:
+        if shard not in self._shards:
+            self._shards[shard] = _Counts(self._sls.store.shard(shard).base)
+        return self._shards[shard]
+
+    def trim(self, shard: int, before: int) -> int:
+        """Let retention remove groups; those without a checkpoint past them may be missing. Returns how many."""
+        with self._sls.store.lock:
+            saved = self._position(shard)
+            first = max(self._sls.store.shard(shard).begin, saved or 0)
+            self._gone.update((shard, position) for position in range(first, before))
+            self._sls.store.trim(shard, before=before)
+            return max(0, before - first)
+
+    def _position(self, shard: int) -> int | None:
+        group = self._sls.store.consumer_groups.get(GROUP)
+        return None if group is None else group.checkpoint(shard).position
+
+    def in_flight(self) -> int:
+        """Logs that no saved checkpoint has passed."""
+        with self._sls.store.lock:
+            return sum(counts.since(self._position(shard)) for shard, counts in self._shards.items())
+
+    def all_saved(self) -> bool:
+        """Every shard's checkpoint stands at its end."""
+        with self._sls.store.lock:
+            return all(self._position(shard) == self._sls.store.shard(shard).end for shard in self._shards)
+
+    @property
+    def gone(self) -> set[str]:
+        """Ids that retention may have removed unread."""
+        return {event_id for shard, position in self._gone for event_id in self._ids_at(shard, position)}
+
+    # --- at every save ---
+
+    def _saved(self, save: Save) -> None:
+        self.saves += 1
+        if save.new is None:
+            self.violations.append(f"a checkpoint that is no position: {save}")
+            return
+        counts = self._counts(save.shard)
+        start = max(counts.base, self._checked.get(save.shard, counts.base))
+        absent = [
+            event_id
+            for position in range(start, min(save.new, counts.base + len(counts.before) - 1))
+            if (save.shard, position) not in self._gone
+            for event_id in self._ids_at(save.shard, position)
+            if event_id not in self._store
+        ]
+        self._checked[save.shard] = max(start, save.new)
+        if absent:
+            dead = self.dead()
+            for event_id in absent:
+                if event_id not in dead:
+                    self._miss(event_id, save)
+
+    def _miss(self, event_id: str, save: Save) -> None:
+        with self._lock:
+            self._late.append((time.monotonic() + (LATE_S if self._patient else 0.0), event_id, save))
+
+    def look(self, *, at_end: bool = False) -> None:
+        """Turn what stayed missing into violations."""
+        with self._lock:
+            late, self._late = self._late, []
+        now = time.monotonic()
+        for until, event_id, save in late:
+            if self._patient and event_id in self._store:
+                continue
+            if now < until and not at_end:
+                self._late.append((until, event_id, save))
+            elif len(self.violations) < 20:
+                self.violations.append(f"checkpoint {save.new} of shard {save.shard} was saved by {save.consumer} "
+                                       f"before {event_id} was stored")
+
+    def _ids_at(self, shard: int, position: int) -> list[str]:
+        counts = self._shards[shard]
+        if position in counts.broken:
+            return [f"{shard}-{position}"]
+        return [f"{shard}-{position}-{index}" for index in range(counts.logs_at(position))]
+
+    def dead(self) -> dict[str, Letter]:
+        """All dead letters, by event id."""
+        return {letter.event_id: letter for folder in list(self._folders) for letter in letters_in(folder)}
+
+    # --- at the end ---
+
+    def expected(self, config_path: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
+        """What the reference encoder makes of every log: digest as the receiver stores it, and exact bytes, by id."""
+        config = load(config_path, 1, {})
+        encoder = make_encoder(settings_from(config))
+        if not isinstance(encoder, ReferenceEncoder):
+            raise AssertionError("the oracle needs the reference encoder")
+        bare_of = _BARE[config.syslog.framing if config.siem.output == "syslog" else "none"]
+        digests: dict[str, bytes] = {}
+        texts: dict[str, bytes] = {}
+        for group in self._sls.store.stored():
+            if group.position in self._counts(group.shard).broken:
+                digests[f"{group.shard}-{group.position}"] = b""
+                continue
+            batch = Batch(group.shard, group.position, group.position + 1, 1, encode_list([group.data]))
+            ordinal = 0
+            for encoded in encoder.encode(batch):
+                assert isinstance(encoded, Payload)
+                for event in encoder.split(encoded.data):
+                    event_id = encoder.event_id(batch, ordinal)
+                    bare = bare_of(event)
+                    digests[event_id], texts[event_id] = event_digest(bare), bare
+                    ordinal += 1
+        return digests, texts

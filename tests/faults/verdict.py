@@ -1,0 +1,161 @@
+"""The verdict over a schedule that has ended: what the oracle demands, point by point."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sls_siem.emulator.hec import HecEmulator
+from tests.faults.oracle import NOTICE, Letter
+from tests.faults.schedule import KINDS, SIEM, SLS
+
+if TYPE_CHECKING:
+    from tests.faults.world import World
+
+SLACK_S = 1.0
+SIDE_LEAST = 3
+REFUSING = {"hec-partial", "hec-refused-without-number", "hec-index-refused", "hec-413", "disk-full",
+            "state-directory-unusable"}
+
+
+def void(world: World) -> str:
+    """Why the schedule does not count; empty when it does."""
+    from tests.faults.world import LOGS, PULLS
+
+    for happening in world.schedule.faults:
+        if happening.struck_s is None:
+            return f"{happening.kind} did not strike"
+        if happening.in_flight <= 0:
+            return f"{happening.kind} struck when everything was settled"
+    sides = Counter(KINDS[happening.kind].side for happening in world.schedule.faults)
+    if sides[SLS] < SIDE_LEAST or sides[SIEM] < SIDE_LEAST:
+        return f"only {dict(sides)} faults"
+    if world.obligations.appended < LOGS or len(world.sls.history.pulls) < PULLS:
+        return f"only {world.obligations.appended} logs in {len(world.sls.history.pulls)} pulls"
+    return ""
+
+
+def violations(world: World) -> list[str]:
+    """Everything that is not as promised."""
+    found = [*world.obligations.violations, *world.agents.trouble]
+    for check in (_arrivals, _letters, _saves, _lease, _memory, _secrets):
+        found += check(world)
+    return found
+
+
+def duplicates(world: World) -> int:
+    """Copies beyond the first."""
+    return sum(count for event_id, count in world.siem.store.duplicates().items() if event_id)
+
+
+def _arrivals(world: World) -> Iterator[str]:
+    digests, _ = world.obligations.expected(world.agents.all[1].config_path)
+    found = world.siem.store.compare(digests)
+    dead, gone = world.obligations.dead(), world.obligations.gone
+    lost = [event_id for event_id in found.missing if event_id not in dead and event_id not in gone]
+    if lost:
+        yield f"{len(lost)} logs lost: {lost[:5]}"
+    removed = [event_id for event_id in found.missing if event_id in gone and event_id not in dead]
+    logs = "".join(agent.log() for agent in world.agents.all.values())
+    if removed and "retention removed" not in logs:
+        yield f"{len(removed)} logs removed by retention, and no agent said so"
+    notices = {event_id for event_id in found.unknown if NOTICE in (world.siem.store.data(event_id) or b"")}
+    unknown = sorted(set(found.unknown) - notices)
+    if unknown:
+        yield f"{len(unknown)} unknown events: {unknown[:5]}"
+    if len(notices) > len(dead):
+        yield f"{len(notices)} notices for {len(dead)} dead letters"
+    if found.altered:
+        yield f"{len(found.altered)} events are not what the encoder makes of them: {found.altered[:5]}"
+    yield from _unexplained(world)
+
+
+def _unexplained(world: World) -> Iterator[str]:
+    """A log may only arrive twice when a fault that explains it was there between the two."""
+    explaining = [
+        (happening.struck_s or 0.0, happening.ended_s or float("inf"))
+        for happening in world.schedule.faults
+        if KINDS[happening.kind].repeats
+    ]
+    bad = []
+    for event_id in world.siem.store.duplicates():
+        times = [arrival.at_s for arrival in world.siem.store.arrivals(event_id)]
+        first, last = min(times) - SLACK_S, max(times)
+        if not any(began <= last and ended >= first for began, ended in explaining):
+            bad.append(event_id)
+    if bad:
+        yield f"{len(bad)} logs arrived twice and no fault explains it: {bad[:5]}"
+
+
+def _letters(world: World) -> Iterator[str]:
+    _, texts = world.obligations.expected(world.agents.all[1].config_path)
+    kinds = {happening.kind for happening in world.schedule.faults}
+    for letter in world.obligations.dead().values():
+        if letter.reason == "undecodable":
+            if "undecodable-group" not in kinds:
+                yield f"dead letter {letter.event_id}: undecodable, though every group is sound"
+        elif not kinds & REFUSING:
+            yield f"dead letter {letter.event_id} ({letter.reason}) though no event was refused for ever"
+        elif letter.event_id not in texts:
+            yield f"dead letter of an unknown event: {letter.event_id}"
+        elif not _same_event(letter, texts[letter.event_id]):
+            yield f"dead letter {letter.event_id} does not hold its event"
+
+
+def _same_event(letter: Letter, text: bytes) -> bool:
+    return str(letter.record.get("event", "")).encode() == text or "event_base64" in letter.record
+
+
+def _saves(world: World) -> Iterator[str]:
+    forced: Counter[int] = Counter()
+    for save in world.sls.history.saves:
+        if save.refused == "InvalidShardCheckPoint":
+            yield f"a save beyond the shard's end: {save}"
+        if save.refused:
+            continue
+        if save.forced:
+            forced[save.shard] += 1
+            continue
+        if save.owner != save.consumer:
+            yield f"a save by a consumer that does not own the shard: {save}"
+        if save.old is not None and save.new is not None and save.new < save.old and not world.agents.clones_allowed:
+            yield f"a save that goes backwards: {save}"
+    if any(count > 1 or shard >= world.schedule.shards for shard, count in forced.items()):
+        yield f"forced saves beyond the first positions: {dict(forced)}"
+
+
+def _lease(world: World) -> Iterator[str]:
+    """Invariant 3, by the receiver's clock, where one agent alone can have sent what arrived."""
+    from tests.faults.world import GROUP_TIMEOUT_S
+
+    if world.schedule.agents != 1 or world.agents.clones_allowed or not isinstance(world.siem, HecEmulator):
+        return
+    beats = sorted(beat.at + world.boot_s for beat in world.sls.history.heartbeats if not beat.refused and beat.consumer == "consumer-1")
+    for record in world.siem.requests():
+        before = [beat for beat in beats if beat <= record.at_s]
+        if record.path.endswith("/event") and (not before or record.at_s - before[-1] > 0.8 * GROUP_TIMEOUT_S + 0.25):
+            yield f"request {record.number} began {record.at_s - before[-1] if before else -1:.2f} s after the last heartbeat"
+            return
+
+
+def _memory(world: World) -> Iterator[str]:
+    from tests.faults.world import MOST_RESIDENT
+
+    if world.agents.peak_bytes > MOST_RESIDENT:
+        yield f"an agent took {world.agents.peak_bytes} bytes of memory"
+
+
+def _secrets(world: World) -> Iterator[str]:
+    secrets = world.secrets()
+    texts = {"metrics": world.metrics_text, "command line": " ".join(world.agents.commands)}
+    for folder in world.agents.folders:
+        for path in folder.rglob("*"):
+            if path.is_file() and path.name != "agent.toml":
+                texts[f"{folder.name}/{path.name}"] = path.read_text(errors="replace")
+    for name, text in texts.items():
+        if any(secret in text for secret in secrets):
+            yield f"a secret stands in {name}"
+        if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", text) and name.endswith("log.txt"):
+            yield f"a control character stands in {name}"

@@ -1,0 +1,378 @@
+"""One schedule's world: the emulators, the agents between them, the feeder, and the loop that lets faults happen.
+
+Everything but the servers' own threads runs in the thread that calls `run`: a fault is a generator that yields how
+long it wants to be left alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import signal
+import socket
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any, Union
+
+from sls_siem.emulator.certificates import Certificates, server_context
+from sls_siem.emulator.generate import LogSource
+from sls_siem.emulator.hec import HecEmulator, HecToken
+from sls_siem.emulator.relp import RelpEmulator
+from sls_siem.emulator.sls import Settings, SlsEmulator
+from sls_siem.emulator.store import now_s
+from sls_siem.emulator.syslog import SyslogEmulator
+from tests.e2e.harness import GROUP, KEY_ID, KEY_SECRET, AgentProcess, sls_tables
+from tests.faults.oracle import Obligations
+from tests.faults.schedule import ANY_HEC, HEC_ACK, KINDS, PLAIN, RELP, TLS, Course, Happening, Schedule
+
+LOGS, PULLS = 5000, 20
+GROUP_TIMEOUT_S = 4.0
+SETTLE_S = 1.5
+WINDOW_BYTES = 16 << 20
+MOST_RESIDENT = WINDOW_BYTES + 80 * 1024 * 1024
+TICK_S = 0.02
+START_UP_S = 3.0
+START_S, FEED_S, ALL_STRUCK_S, QUIET_S, FRESH_S, STOP_S = 25.0, 3.5, 14.0, 75.0, 20.0, 25.0
+CLONE = 9
+Receiver = Union[HecEmulator, SyslogEmulator, RelpEmulator]
+
+
+class Broken(AssertionError):
+    """The agent did not do what it promises."""
+
+
+class Agents:
+    """The agents of a schedule: started, watched, started again; all that they left behind."""
+
+    def __init__(self, folder: Path, tables: dict[str, dict[str, object]], *, seconds: float) -> None:
+        self._folder = folder
+        self._tables = tables
+        self._watch_s = seconds
+        self._next_watch = 0.0
+        self.all: dict[int, AgentProcess] = {}
+        self.expected_ends: dict[int, set[int]] = {}
+        self.folders: list[Path] = []
+        self.trouble: list[str] = []
+        self.peak_bytes = 0
+        self.commands: set[str] = set()
+        self.clones_allowed = False
+        self.starts = 0
+        self._started_at: dict[int, float] = {}
+
+    def start(self, instance: int, consumer: int | None = None) -> AgentProcess:
+        """Start an instance, for the first time or again."""
+        if instance not in self.all:
+            tables = {**self._tables, "sls": {**self._tables["sls"], "consumer_name": f"consumer-{consumer or instance}"}}
+            self.all[instance] = AgentProcess(self._folder, tables, instance=instance)
+            self.folders.append(self.all[instance].folder)
+        self.expected_ends[instance] = set()
+        self._started_at[instance] = time.monotonic()
+        self.starts += 1
+        return self.all[instance].start()
+
+    def running(self) -> list[int]:
+        """Instances that run, clones aside."""
+        return [number for number, agent in self.all.items() if number != CLONE and agent.running()]
+
+    def settled(self) -> list[int]:
+        """Instances that have run long enough to catch signals."""
+        return [number for number in self.running() if time.monotonic() - self._started_at[number] > START_UP_S]
+
+    def kill(self, instance: int) -> None:
+        self.expected_ends[instance].add(-signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            self.all[instance].kill()
+
+    def terminate(self, instance: int) -> None:
+        """Send SIGTERM; while Python starts, it still ends by the signal; a second one ends at once."""
+        expected = self.expected_ends[instance]
+        expected |= {143} if 0 in expected else set()
+        expected |= {0} if instance in self.settled() else {0, -signal.SIGTERM}
+        with contextlib.suppress(ProcessLookupError):
+            self.all[instance].signal(signal.SIGTERM)
+
+    def watch(self) -> None:
+        """Note ends that nobody asked for, and how much memory is in use."""
+        for number, agent in self.all.items():
+            status = agent.process.poll() if agent.process is not None else None
+            allowed = self.expected_ends[number] | ({78} if self.clones_allowed else set())
+            if status is not None and status not in allowed:
+                self.trouble.append(f"agent {number} ended with {status}: {agent.log()[-1500:]}")
+                self.expected_ends[number].add(status)
+        if time.monotonic() >= self._next_watch:
+            self._next_watch = time.monotonic() + self._watch_s
+            for agent in self.all.values():
+                if agent.running():
+                    with contextlib.suppress(OSError, AssertionError):
+                        self.peak_bytes = max(self.peak_bytes, agent.resident_bytes())
+                        self.commands.add(Path(f"/proc/{agent.process.pid}/cmdline").read_text())
+
+    def close(self) -> None:
+        for agent in self.all.values():
+            if agent.process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    agent.process.send_signal(signal.SIGCONT)
+            agent.kill()
+
+
+class World:
+    """Runs one schedule.
+
+    Args:
+        schedule: what happens.
+        folder: for everything on disk; it is left behind.
+    """
+
+    def __init__(self, schedule: Schedule, folder: Path) -> None:
+        self.schedule = schedule
+        self.output = schedule.output
+        self._random = Random(f"feed/{schedule.seed}/{schedule.attempt}")
+        self._stack = contextlib.ExitStack()
+        self._folder = folder
+        settings = Settings(expired_cursor=schedule.expired_cursor)
+        self.sls = SlsEmulator(project="p", logstore="ls", shards=schedule.shards, settings=settings)
+        self.sls.add_key(KEY_ID, KEY_SECRET)
+        self.certificates = Certificates(folder / "pki")
+        self.siem: Receiver = self._make_siem()
+        self._sources = [LogSource(profile, schedule.seed) for profile in ("nginx", "nginx", "hostile", "actiontrail")]
+        self._seq = 0
+        self._samples: list[tuple[float, int]] = []
+        self._courses: list[tuple[float, Happening, Course]] = []
+        self.boot_s = now_s() - time.monotonic()
+        self.receiver_busy = False
+        self.hec_token = HecToken(use_ack=self.output == HEC_ACK)
+        self.metrics_text = ""
+        self.letters = 0
+
+    def _make_siem(self) -> Receiver:
+        if self.output in ANY_HEC:
+            return HecEmulator(
+                tokens=(HecToken(use_ack=self.output == HEC_ACK),),
+                index_delay_s=self._random.choice((0.0, 0.1, 0.4)) if self.output == HEC_ACK else 0.0,
+                keep_bytes=True,
+            )
+        if self.output == RELP:
+            return RelpEmulator(rfc="5424", keep_bytes=True)
+        tls = server_context(self.certificates.server) if self.output == TLS else None
+        return SyslogEmulator(framing="octet-counting" if tls else "lf", rfc="5424", tls=tls, keep_bytes=True)
+
+    # --- configuration ---
+
+    def _tables(self) -> dict[str, dict[str, object]]:
+        sls = sls_tables(self.sls, start="end", group_timeout_s=int(GROUP_TIMEOUT_S), heartbeat_s=1)
+        tables: dict[str, dict[str, object]] = {
+            "sls": sls,
+            "delivery": {"checkpoint_s": 0.2, "drain_s": 4, "window_bytes": WINDOW_BYTES, "unsettled_s": 60},
+            "log": {"level": "debug"},
+            "metrics": {"port": self._free_port()},
+        }
+        if self.output in ANY_HEC:
+            token_file = self._folder / "hec-token"
+            token_file.write_text(self.siem.token + "\n")
+            hec = {"urls": [self.siem.url], "token_file": str(token_file), "timeout_s": 2, "batch_age_s": 0.1}
+            hec |= {"batch_bytes": 65536, "acknowledge": self.output == HEC_ACK, "ack_timeout_s": 3}
+            return {**tables, "siem": {"output": "hec"}, "hec": hec}
+        syslog: dict[str, object] = {"url": self.siem.url, "settle_s": SETTLE_S, "max_bytes": 1_000_000}
+        if self.output == TLS:
+            tables["tls"] = {"ca_file": str(self.certificates.ca_file), "server_name": "localhost"}
+        return {**tables, "siem": {"output": "syslog"}, "syslog": syslog}
+
+    def _free_port(self) -> int:
+        """A port whose ten successors are free too, out of the kernel's reach for outgoing connections."""
+        for _ in range(200):
+            base = 20_000 + 12 * Random(f"{os.getpid()}/{time.monotonic_ns()}").randrange(900)
+            with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+                for port in range(base, base + 11):
+                    stack.enter_context(contextlib.closing(socket.socket())).bind(("127.0.0.1", port))
+                return base
+        raise RuntimeError("no free ports")
+
+    # --- the course of a schedule ---
+
+    def run(self) -> None:
+        """Run it to its end.
+
+        Raises:
+            Broken: a promise was broken, said in full.
+        """
+        with self._stack:
+            self._stack.enter_context(self.sls)
+            self._stack.enter_context(self.siem)
+            self.agents = Agents(self._folder, self._tables(), seconds=0.2)
+            self._stack.callback(self.agents.close)
+            self.obligations = Obligations(
+                self.sls, self.siem.store, self.agents.folders, patient=self.output in PLAIN
+            )
+            self._begin()
+            self._let_happen()
+            self.quiet_from_s = now_s()
+            self._quiet()
+            self._fresh()
+            self._stop()
+
+    def _begin(self) -> None:
+        for instance in range(1, self.schedule.agents + 1):
+            self.agents.start(instance)
+        self.until(lambda: self._first_positions() == self.schedule.shards, START_S, "the first positions")
+
+    def _first_positions(self) -> int:
+        group = self.sls.store.consumer_groups.get(GROUP)
+        if group is None:
+            return 0
+        return sum(group.checkpoint(shard).position is not None for shard in range(self.schedule.shards))
+
+    def _let_happen(self) -> None:
+        began = time.monotonic()
+        waiting = sorted(self.schedule.faults, key=lambda happening: happening.at_s)
+        self._courses = [
+            (began + happening.at_s, happening, KINDS[happening.kind].begin(self, self.schedule.random(happening.number), happening))
+            for happening in waiting
+        ]
+        while True:
+            elapsed = time.monotonic() - began
+            fed = self.obligations.appended >= LOGS
+            if elapsed > ALL_STRUCK_S or (fed and elapsed >= FEED_S and not self._courses):
+                break
+            self._feed(elapsed)
+            self._tick()
+        for _, happening, course in self._courses:
+            course.close()
+            happening.ended_s = now_s()
+        self._courses = []
+
+    def _feed(self, elapsed: float) -> None:
+        due = min(LOGS * 1.05 * elapsed / FEED_S, LOGS * 1.05) + 150 * max(0.0, elapsed - FEED_S)
+        while self.obligations.appended < due:
+            self.append(self._random.choice((1, 5, 20, 40)))
+
+    def append(self, logs: int, shard: int | None = None) -> tuple[int, int]:
+        """Store one group of generated logs."""
+        source = self._random.choice(self._sources)
+        group = source.group(self._seq, logs, 1_700_000_000 + self._seq // 100)
+        self._seq += logs
+        return self.obligations.append(shard, group)
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self._samples.append((now_s(), self.obligations.in_flight()))
+        courses = []
+        for due, happening, course in self._courses:
+            if now < due:
+                courses.append((due, happening, course))
+                continue
+            pause = next(course, None)
+            if pause is None:
+                happening.ended_s = now_s()
+            else:
+                courses.append((now + pause, happening, course))
+        self._courses = courses
+        self.agents.watch()
+        self.obligations.look()
+        time.sleep(TICK_S)
+
+    def until(self, condition: Callable[[], Any], seconds: float, what: str) -> None:
+        """Let time pass until the condition holds.
+
+        Raises:
+            Broken: it did not come about in time.
+        """
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                raise Broken(f"{what} did not come about within {seconds:g} s")
+            self._tick()
+
+    def struck(self, happening: Happening, at_s: float | None = None) -> None:
+        """Note that a fault struck, and how many logs were not settled then."""
+        happening.struck_s = now_s() if at_s is None else at_s
+        before = [count for moment, count in self._samples if moment <= happening.struck_s]
+        happening.in_flight = before[-1] if before else 0
+
+    # --- the quiet phase ---
+
+    def _quiet(self) -> None:
+        self.sls.faults.clear()
+        self.sls.settings.skew_s = 0.0
+        self.sls.start_listening()
+        self.siem.clear_faults()
+        if isinstance(self.siem, HecEmulator):
+            self.siem.set_token(self.hec_token)
+            self.siem.set_state("ok")
+        if isinstance(self.siem, SyslogEmulator) and self.output == TLS:
+            self.siem.set_tls(server_context(self.certificates.server))
+        self.siem.listen_again()
+        for instance, agent in self.agents.all.items():
+            if agent.running():
+                agent.signal(signal.SIGCONT)
+                if instance == CLONE:
+                    self.agents.kill(instance)
+        for instance in range(1, self.schedule.agents + 1):
+            if not self.agents.all[instance].running():
+                self.agents.start(instance)
+        self._absent = self._expect()
+        self.until(self._everything_is_there, QUIET_S, f"the arrival of every log and its checkpoint (missing: "
+                   f"{sorted(self._absent)[:5]})")
+
+    def _expect(self) -> set[str]:
+        digests, _ = self.obligations.expected(self.agents.all[1].config_path)
+        return set(digests)
+
+    def _everything_is_there(self) -> bool:
+        for number in range(1, self.schedule.agents + 1):
+            if self.agents.clones_allowed and not self.agents.all[number].running():
+                self.agents.start(number)
+        self._absent = {event_id for event_id in self._absent if event_id not in self.siem.store}
+        return self.obligations.all_saved() and not (
+            self._absent and self._absent - self.obligations.gone - set(self.obligations.dead())
+        )
+
+    def _fresh(self) -> None:
+        fresh = []
+        for shard in [shard.number for shard in self.sls.store.shards() if not shard.read_only]:
+            place = self.append(1, shard)
+            fresh.append(f"{place[0]}-{place[1]}-0")
+        self.until(lambda: all(event_id in self.siem.store for event_id in fresh), FRESH_S, "the arrival of fresh logs")
+
+    def _stop(self) -> None:
+        self.metrics_text = "".join(self._metrics_of(instance) for instance in self.agents.running())
+        for instance in self.agents.running():
+            self.agents.terminate(instance)
+        self.until(lambda: not self.agents.running(), STOP_S, "the end of the agents after SIGTERM")
+        self.until(self.obligations.all_saved, 0.1, "the last checkpoints")
+        self.agents.watch()
+        self.obligations.look(at_end=True)
+
+    def _metrics_of(self, instance: int) -> str:
+        agent = self.agents.all[instance]
+        port = int(next(line for line in agent.config_path.read_text().splitlines() if line.startswith("port")).split()[-1])
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port + instance}/metrics", timeout=5) as answer:
+                return answer.read().decode()
+        except OSError as exc:
+            raise Broken(f"the metrics of agent {instance} cannot be read: {exc}") from exc
+
+    def secrets(self) -> list[str]:
+        """What must be found nowhere."""
+        plain = [KEY_SECRET]
+        if isinstance(self.siem, HecEmulator):
+            plain.append(self.siem.token)
+        return plain + [base64.b64encode(secret.encode()).decode().rstrip("=") for secret in plain]
+
+    def an_agent(self, random: Random) -> int | None:
+        """Pick a running agent; None when there is none."""
+        running = self.agents.running()
+        return random.choice(running) if running else None
+
+    def in_turn(self) -> Iterator[float]:
+        """Wait until no other fault of the receiver is under way, and take its place: `receiver_busy` is then set.
+
+        Plain syslog promises nothing about bytes that a receiver has not read for `settle_s`: a fault that throws
+        unread bytes away must not meet one that keeps a receiver from reading.
+        """
+        while self.receiver_busy:
+            yield 0.05
+        self.receiver_busy = True
