@@ -1,0 +1,91 @@
+"""A clean copy of the committed repository with the libraries in it: what both package formats are built from."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+VERSION_FILE = "agent/sls_siem/version.py"
+LONGEST_S = 1200
+
+
+class Staged(NamedTuple):
+    """What a package is named and dated by.
+
+    Args:
+        version: of the agent.
+        epoch: seconds of the commit, the date of every file.
+    """
+
+    version: str
+    epoch: int
+
+
+def make(folder: Path, *, arch: str, version: str | None = None) -> Staged:
+    """Fill `folder`, which must not exist.
+
+    Args:
+        folder: for the copy.
+        arch: `amd64` or `arm64`.
+        version: written into the copy instead of its own.
+    """
+    os.umask(0o022)
+    archive = _git("archive", "--format=tar", "HEAD")
+    folder.mkdir(parents=True)
+    with tarfile.open(fileobj=BytesIO(archive)) as tar:
+        tar.extractall(folder)  # git's own output
+    path = folder / VERSION_FILE
+    text = path.read_text(encoding="utf-8")
+    if version is not None:
+        text = re.sub(r'(__version__ = )"[^"]+"', rf'\1"{version}"', text)
+        path.write_text(text, encoding="utf-8")
+    found = re.search(r'__version__ = "([^"]+)"', text)
+    assert found is not None
+    vendor = [sys.executable, str(ROOT / "packaging" / "vendor.py"), "tree", str(folder / "vendor"), "--arch", arch]
+    run(vendor, cwd=ROOT)
+    return Staged(found[1], int(_git("log", "-1", "--format=%ct")))
+
+
+def machine_architecture() -> str:
+    """Return Debian's name of what this machine is."""
+    return {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+
+
+def run(command: list[str], *, cwd: Path, environ: dict[str, str] | None = None) -> str:
+    """Run a build step with the same environment everywhere; returns its output.
+
+    Raises:
+        subprocess.CalledProcessError: it failed; `output` holds what it said.
+    """
+    kept = {**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC", **(environ or {})}
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env=kept,
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LONGEST_S,
+    )
+    return done.stdout
+
+
+def move(source: Path, target: Path) -> str:
+    """Move a file, over whatever is there."""
+    target.unlink(missing_ok=True)
+    return str(shutil.move(str(source), str(target)))
+
+
+def _git(*arguments: str) -> bytes:
+    command = ["git", "-c", "safe.directory=*", *arguments]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120).stdout
