@@ -198,7 +198,7 @@ def test_a_siem_that_is_down_from_the_start_for_two_minutes_costs_nothing(
     changes = {"delivery": {"window_bytes": 16 * 1024 * 1024}, "sls": {"heartbeat_s": 2, "group_timeout_s": 10}}
     agent = agent_for(agents, tmp_path, sls, hec, token_file, **changes)
     until(lambda: sorted(agent.shards()) == [0, 1, 2, 3])
-    feed = sls.feed(sls.store, profile="nginx", logs=200_000, mb_per_s=None)
+    feed = sls.feed(sls.store, profile="nginx", logs=60_000, mb_per_s=None)
     feed.join(60)
     down_until = time.monotonic() + 120
     peak = 0
