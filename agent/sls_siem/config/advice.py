@@ -21,6 +21,9 @@ from sls_siem.config.secrets import (
     places_of,
 )
 
+_ENCRYPTED: Mapping[str, str] = {"tcp": "tls", "udp": "tls", "relp": "relp+tls"}
+"""Schemes of syslog without encryption, and what to use in their place."""
+
 
 @dataclass(frozen=True)
 class WantedSecret:
@@ -69,7 +72,11 @@ def _weak_peers(config: Config) -> list[str]:
     if config.siem.output == "hec":
         plain = [(f"hec.urls: {url}", "https") for url in config.hec.urls if url.startswith("http://")]
     else:
-        plain = [(f"syslog.urls: {url}", "tls") for url in config.syslog.urls if url.startswith(("tcp://", "udp://"))]
+        plain = [
+            (f"syslog.urls: {url}", _ENCRYPTED[url.partition("://")[0]])
+            for url in config.syslog.urls
+            if url.partition("://")[0] in _ENCRYPTED
+        ]
     lines += [f"{what}: logs travel unencrypted, use {better}:// where the SIEM offers it" for what, better in plain]
     if config.sls.endpoint.startswith("http://"):
         lines.append(f"sls.endpoint: {config.sls.endpoint}: logs travel unencrypted, use https:// outside tests")

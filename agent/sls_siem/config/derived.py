@@ -41,11 +41,19 @@ def scheme_of(urls: tuple[str, ...]) -> str:
 def fill_in(draft: Draft, instance: int, *, machine_id_file: Path) -> None:
     """Give every key that nobody set the default that follows from the others, and the consumer its name."""
     for key, work_out in _DEFAULTS.items():
-        if key not in draft.given:
+        if key not in draft.given and not (key in draft.presets and _fits(key, draft.values)):
             draft.values[key] = work_out(draft.values)
     name = _consumer_name(draft, instance, machine_id_file)
     if name is not None:
         draft.values["sls.consumer_name"] = name
+
+
+def _fits(key: str, values: _Values) -> bool:
+    """Tell whether a preset means the transport that was chosen: some frame by themselves, datagrams are short."""
+    scheme = scheme_of(values["syslog.urls"])
+    if key == "syslog.framing":
+        return scheme in _FRAMING_BY_SCHEME
+    return key != "syslog.max_bytes" or scheme != "udp"
 
 
 def _consumer_name(draft: Draft, instance: int, machine_id_file: Path) -> Optional[str]:

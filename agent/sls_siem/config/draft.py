@@ -44,6 +44,7 @@ class Draft:
     Args:
         file: the main file, blamed for what no file gave.
         given: by dotted key; a later layer has replaced an earlier one.
+        presets: by dotted key; what a profile or a map says of keys that are not given, as a file would give it.
         values: by dotted key; parsed, or the default.
         unusable: dotted keys whose value is only a stand-in, because a problem was reported.
         problems: one line each.
@@ -51,6 +52,7 @@ class Draft:
 
     file: str
     given: dict[str, Given] = field(default_factory=dict)
+    presets: dict[str, Any] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     unusable: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)

@@ -1,6 +1,7 @@
 """Load the configuration: read the layers, parse every key, work out defaults, apply the rules, report it all.
 
-Layers, a later one winning key by key: the main file, `instances/<N>.toml` beside it, the environment.
+Layers, a later one winning key by key: what the chosen profile and map preset, the main file, `instances/<N>.toml`
+beside it, the environment.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from sls_siem.config.derived import fill_in
 from sls_siem.config.draft import Draft, Given, problem, show, suspicious
 from sls_siem.config.fields import UnfitError, nearest, option_of
 from sls_siem.config.model import MOST_INSTANCES, TABLES, Config
+from sls_siem.config.profiles import presets_of
 from sls_siem.config.rules import apply_rules
 from sls_siem.errors import ConfigError
 
@@ -67,6 +69,7 @@ def load(
     if not 1 <= instance <= MOST_INSTANCES:
         raise ConfigError([f"instance: is out of range, {instance}, give a number from 1 to {MOST_INSTANCES}"])
     _read_layers(draft, Path(path), instance, environ)
+    draft.presets = presets_of(draft.given)
     for key, field in _FIELDS.items():
         _parse(draft, key, field)
     fill_in(draft, instance, machine_id_file=machine_id_file)
@@ -181,6 +184,8 @@ def _parse(draft: Draft, key: str, field: dataclasses.Field[Any]) -> None:
             draft.values[key] = option.parse(given.value)
         except UnfitError as exc:
             draft.report(key, exc.wrong, exc.right, hide=option.secret or exc.hide)
+    elif key in draft.presets:
+        draft.values[key] = option.parse(draft.presets[key])
     elif required:
         draft.problems.append(problem(draft.file, key, "is missing", "nothing given", _how_to_give(key)))
         draft.unusable.add(key)

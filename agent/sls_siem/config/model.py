@@ -7,11 +7,14 @@ stands here is what it comes to most often. It knows no file and no environment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Optional, Union
 
 from sls_siem.config import fields as f
+from sls_siem.config.maps import MAPS
+from sls_siem.config.profiles import PROFILES
 from sls_siem.config.syslog_names import FACILITIES, SEVERITIES
 from sls_siem.config.urls import HTTP_PORTS, SYSLOG_PORTS, UrlError, parse_endpoint
 
@@ -32,7 +35,9 @@ _FIELD_NAME = f.text("the name of a field")
 _WORD = f.text("a word without a space", pattern=r"[!-~]+")
 _HEC_URL = f.url(HTTP_PORTS, "https://splunk.example.com:8088")
 _SYSLOG_URL = f.url(SYSLOG_PORTS, "tls://siem.example.com:6514")
-_PROXY = f.url({"http": 80, "https": 443}, "http://proxy.example.com:3128", user_allowed=True)
+# Only plain HTTP proxies: what is behind one is encrypted by TLS towards SLS itself.
+_PROXY = f.url({"http": 80}, "http://proxy.example.com:3128", user_allowed=True)
+_CEF_SEVERITIES = (*map(str, range(11)), "Unknown", "Low", "Medium", "High", "Very-High")
 # RFC 5424 section 6.3.2: a name of our own is name@private enterprise number, at most 32 characters in all.
 _SD_ID = f.text(
     'an SD-ID with a private enterprise number such as "sls@32473" of at most 32 characters, or ""',
@@ -51,11 +56,9 @@ def _endpoint(value: object) -> str:
         ) from exc
 
 
-def _severity(value: object) -> Union[str, SeverityMap]:
-    parse_name = f.choice(*SEVERITIES)
-    if not isinstance(value, dict):
-        return str(f.name_or_template(SEVERITIES)(value))
-    wanted = '{ field = "level", map = { ERROR = "err" }, default = "info" }'
+def _by_field(value: dict[str, object], parse_name: f.Parser, name: str, default: str) -> SeverityMap:
+    """Read a severity that is a table; `name` is one for the example that a message shows."""
+    wanted = f'{{ field = "level", map = {{ ERROR = "{name}" }}, default = "{default}" }}'
     unknown = sorted(set(value) - {"field", "map", "default"})
     if unknown:
         raise f.UnfitError(f"has the unknown key {unknown[0][:40]!r}", f"write {wanted}")
@@ -64,8 +67,53 @@ def _severity(value: object) -> Union[str, SeverityMap]:
     return SeverityMap(
         field=_FIELD_NAME(value["field"]),
         map=f.text_table(parse_name)(value["map"]),
-        default=parse_name(value.get("default", "info")),
+        default=parse_name(value.get("default", default)),
     )
+
+
+def _severity(value: object) -> Union[str, SeverityMap]:
+    if isinstance(value, dict):
+        return _by_field(value, f.choice(*SEVERITIES), "err", "info")
+    return str(f.name_or_template(SEVERITIES)(value))
+
+
+def _cef_severity(value: object) -> Union[str, SeverityMap]:
+    if isinstance(value, dict):
+        return _by_field(value, f.choice(*_CEF_SEVERITIES), "8", "5")
+    found = f.template(value)
+    if "{" not in found and found not in _CEF_SEVERITIES:
+        raise f.UnfitError("is no severity of CEF", f"give a template or one of {', '.join(_CEF_SEVERITIES)}")
+    return found
+
+
+def _mapped(key: str, wanted: str, taken: Sequence[str]) -> f.Parser:
+    """Make a parser of tables from keys of a format to fields of the log.
+
+    Args:
+        key: regular expression of the keys.
+        wanted: what it lets through, in the operator's words.
+        taken: keys that the format writes itself.
+    """
+    parse_table = f.text_table(_FIELD_NAME)
+
+    def parse(value: object) -> Mapping[str, str]:
+        found: Mapping[str, str] = parse_table(value)
+        for name in found:
+            if not re.fullmatch(key, name):
+                raise f.UnfitError(f"has the key {name[:40]!r}", f"give keys of {wanted}")
+            if name in taken:
+                raise f.UnfitError(f"has the key {name!r}, which the agent writes itself", "leave it out")
+        return found
+
+    return parse
+
+
+_CEF_FIELDS = _mapped("[A-Za-z0-9]+", "letters and digits", ("rt", "externalId"))
+_LEEF_FIELDS = _mapped(
+    r"(?!__truncated__)[^\x00-\x20\x7f=|^]+",
+    "one word without = | ^",
+    ("devTime", "devTimeFormat", "sls_replay"),
+)
 
 
 @dataclass(frozen=True)
@@ -114,13 +162,21 @@ class SlsConfig:
 
 @dataclass(frozen=True)
 class SiemConfig:
-    """Table `[siem]`: which output, and what an event looks like; `event_id_field = ""` leaves the id out."""
+    """Table `[siem]`: which output, and what an event looks like.
+
+    Args:
+        event_id_field: empty leaves the id out.
+        profile: what the SIEM is; the values of other keys that follow from it are in `profiles.py`.
+        map: name of a ready table of fields (`maps.py`).
+    """
 
     output: str = f.option(f.choice("hec", "syslog"))
     format: str = f.option(f.choice("json", "kv", "raw", "cef", "leef"), "json")
     json_fields: tuple[str, ...] = f.option(f.texts(_FIELD_NAME), ("event",))
     raw_field: str = f.option(_FIELD_NAME, "content")
     event_id_field: str = f.option(f.text(pattern=r"(?s).*"), "sls_id")
+    profile: str = f.option(f.choice(*PROFILES), "generic")
+    map: Optional[str] = f.option(f.choice(*MAPS), None)
 
 
 @dataclass(frozen=True)
@@ -151,7 +207,7 @@ class HecConfig:
 
 @dataclass(frozen=True)
 class SeverityMap:
-    """`syslog.severity` as a table: the severity's name is `map[value of field]`, or `default`."""
+    """`syslog.severity` or `cef.severity` as a table: the severity's name is `map[value of field]`, or `default`."""
 
     field: str
     map: Mapping[str, str]
@@ -201,8 +257,8 @@ class CefConfig:
     version: str = f.option(f.template, "1")
     event_id: str = f.option(f.template, "{__topic__}")
     name: str = f.option(f.template, "{__topic__}")
-    severity: str = f.option(f.template, "5")
-    fields: Optional[Mapping[str, str]] = f.option(f.text_table(_FIELD_NAME), None)
+    severity: Union[str, SeverityMap] = f.option(_cef_severity, "5")
+    fields: Optional[Mapping[str, str]] = f.option(_CEF_FIELDS, None)
 
 
 @dataclass(frozen=True)
@@ -214,7 +270,7 @@ class LeefConfig:
     product: str = f.option(f.template, "SLS")
     version: str = f.option(f.template, "1")
     event_id: str = f.option(f.template, "{__topic__}")
-    fields: Optional[Mapping[str, str]] = f.option(f.text_table(_FIELD_NAME), None)
+    fields: Optional[Mapping[str, str]] = f.option(_LEEF_FIELDS, None)
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,6 @@ class NotYet:
 _SYSLOG_URLS = ("syslog.url", "syslog.urls")
 
 NOT_YET: Sequence[NotYet] = (
-    NotYet(("siem.format",), lambda c: c.siem.format in ("cef", "leef"), "choose json, kv or raw"),
-    NotYet(_SYSLOG_URLS, lambda c: scheme_of(c.syslog.urls).startswith("relp"), "choose tls://, tcp:// or udp://"),
     NotYet(("sls.credentials.source",), lambda c: c.sls.credentials.source != "access-key", "choose access-key"),
 )
 
@@ -134,6 +132,12 @@ RULES: Sequence[Rule] = (
         lambda c: scheme_of(c.syslog.urls) == "udp" and c.syslog.max_bytes > _UDP_MOST_BYTES,
         "is more than a UDP datagram holds",
         f"give at most {_UDP_MOST_BYTES}",
+    ),
+    Rule(
+        ("leef.fields", "siem.event_id_field"),
+        lambda c: bool(c.leef.fields) and c.siem.event_id_field in (c.leef.fields or ()),
+        "has a key of the same name as siem.event_id_field",
+        "give the field another key: this one carries the event's id",
     ),
     Rule(
         ("tls.verify", "tls.insecure"),

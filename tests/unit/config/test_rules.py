@@ -103,20 +103,9 @@ TLS = "\n[tls]\n"
             'tls.cert_file: cannot be read (not a file), "/dev/null", name a file that the agent\'s user may read',
         ),
         (
-            SLS + HEC.replace("[hec]", 'format = "cef"\n[hec]'),
-            'siem.format: is not available yet, "cef", choose json, kv or raw',
-        ),
-        (
-            SLS + HEC.replace("[hec]", 'format = "leef"\n[hec]'),
-            'siem.format: is not available yet, "leef", choose json, kv or raw',
-        ),
-        (
-            SLS + SYSLOG.replace("tls:", "relp:"),
-            'syslog.url: is not available yet, "relp://siem.example.com:6514", choose tls://, tcp:// or udp://',
-        ),
-        (
-            SLS + '[siem]\noutput = "syslog"\n[syslog]\nurls = ["relp+tls://a:1"]',
-            'syslog.urls: is not available yet, ["relp+tls://a:1"], choose tls://, tcp:// or udp://',
+            SLS + SYSLOG + '[leef]\nfields = { sls_id = "id" }',
+            "leef.fields: has a key of the same name as siem.event_id_field, a table, "
+            "give the field another key: this one carries the event's id",
         ),
         (
             SLS + '[sls.credentials]\nsource = "ecs-ram-role"\nram_role = "x"' + HEC,
@@ -145,6 +134,11 @@ def test_a_broken_rule_is_the_one_problem(problems_of: Problems, text: str, prob
         SLS + SYSLOG.replace("tls:", "tcp:") + 'framing = "octet-counting"',
         SLS + '[siem]\noutput = "syslog"\n[syslog]\nurls = ["tls://a", "tls://b:1"]',
         SLS + HEC + "[syslog]\nsettle_s = 2\n[delivery]\nunsettled_s = 1",
+        SLS + SYSLOG.replace("tls:", "relp:"),
+        SLS + '[siem]\noutput = "syslog"\n[syslog]\nurls = ["relp+tls://a:1"]',
+        SLS + HEC.replace("[hec]", 'format = "cef"\n[hec]'),
+        SLS + SYSLOG.replace("[syslog]", 'format = "leef"\n[syslog]'),
+        SLS + HEC.replace("[hec]", 'event_id_field = ""\n[hec]') + '[leef]\nfields = { sls_id = "id" }',
     ],
 )
 def test_what_is_at_the_edge_of_a_rule_is_taken(load_text: Load, text: str) -> None:
