@@ -1,0 +1,214 @@
+"""Throw-away hosts: Debian roots by mmdebstrap, booted with systemd-nspawn, so that real systemd runs the agent.
+
+A host shares this machine's network, so that it reaches servers on loopback here, and nothing else. Roots are cached in
+`.cache/roots`. It knows nothing of the agent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache" / "roots"
+RELEASES = {"bullseye": 247, "bookworm": 252, "trixie": 257}
+TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter")
+# The package's dependencies are in the root already, as on any server; so an installation needs no mirror.
+PACKAGES = "systemd-sysv,dbus,python3,procps,ca-certificates,init-system-helpers"
+ENVIRONMENT = {
+    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C.UTF-8",
+    "DEBIAN_FRONTEND": "noninteractive",
+    "PAGER": "cat",
+    "SYSTEMD_COLORS": "0",
+}
+BUILD_S = 400
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def missing() -> str:
+    """Say what is lacking on this machine, or nothing."""
+    if os.geteuid() != 0:
+        return "not root"
+    return ", ".join(tool for tool in TOOLS if shutil.which(tool) is None)
+
+
+def root_of(release: str) -> Path:
+    """Return the release's root as a tar file; made on the first call, which needs a mirror."""
+    path = CACHE / f"{release}.tar"
+    if not path.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        partial = CACHE / f"{release}.{os.getpid()}.tar"
+        source = f"deb {_mirror()} {release} main"
+        command = ["mmdebstrap", "--variant=apt", f"--include={PACKAGES}", release, str(partial), source]
+        subprocess.run(command, check=True, capture_output=True, timeout=BUILD_S)
+        partial.rename(path)
+    return path
+
+
+def _mirror() -> str:
+    """Take the mirror that this machine's own apt uses."""
+    command = ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages"]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    for line in answer.splitlines():
+        origin, label, uri = line.split("|")
+        if origin == label == "Debian":
+            return uri
+    raise AssertionError("this machine's apt has no Debian mirror")
+
+
+class Host:
+    """One booted host; a context manager.
+
+    Args:
+        release: a key of RELEASES.
+    """
+
+    def __init__(self, release: str) -> None:
+        self.release = release
+        self.folder = Path(tempfile.mkdtemp(prefix=f"sls-siem-{release}-", dir="/var/tmp"))
+        self.root = self.folder / "root"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._cgroups: list[Path] = []
+        self.leader = 0
+
+    def __enter__(self) -> Host:
+        try:
+            self._boot()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._process is not None:
+            with contextlib.suppress(OSError):
+                # What nspawn's own init takes as "power off".
+                os.kill(self.leader or self._process.pid, signal.SIGRTMIN + 4 if self.leader else signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(30)
+            if self._process.poll() is None:
+                self._process.kill()
+                self._process.wait(10)
+        for group in self._cgroups:
+            _remove_cgroup(group)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _boot(self) -> None:
+        self.root.mkdir()
+        subprocess.run(["tar", "-C", self.root, "-xf", root_of(self.release)], check=True, timeout=120)
+        (self.root / "etc" / "machine-id").write_text("")
+        (self.root / "etc" / "hostname").write_text(f"{self.release}\n")
+        (self.root / "var" / "log" / "journal").mkdir(parents=True, exist_ok=True)
+        self._cgroups = _own_cgroups(self.folder.name)
+        command = ["systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "--boot", "--resolv-conf=off"]
+        command += [f"--directory={self.root}", f"--machine={self.folder.name.replace('_', '-')[:60]}"]
+        with (self.folder / "console.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=lambda: _enter(self._cgroups),
+            )
+        self.leader = int(self.until(self._find_leader, 30, "nspawn's init"))
+        self.until(self._is_up, 60, f"{self.release} to be up")
+
+    def _find_leader(self) -> str:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.folder / "console.log").read_text(errors="replace")
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        return children[0] if children else ""
+
+    def _is_up(self) -> bool:
+        with contextlib.suppress(subprocess.SubprocessError):
+            return self.run("systemctl", "is-system-running", check=False).strip() in {"running", "degraded"}
+        return False
+
+    def until(self, condition: Callable[[], object], seconds: float, what: str) -> object:
+        """Wait for a condition with a deadline; returns what it returned."""
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < deadline, f"waited {seconds:g} s for {what} on {self.release}"
+            time.sleep(0.1)
+        return found
+
+    def run(self, *command: str, check: bool = True, timeout: float = 120, text: str = "") -> str:
+        """Run a command on the host as root; returns what it printed, on both streams."""
+        environ = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
+        done = subprocess.run(
+            ["nsenter", "-t", str(self.leader), "-a", "env", "-i", *environ, *command],
+            input=text,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+            cwd="/",
+        )
+        if check:
+            assert done.returncode == 0, f"{' '.join(command)} on {self.release}: {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+    def sh(self, script: str, *, check: bool = True, timeout: float = 120) -> str:
+        """Run a bash script on the host."""
+        return self.run("bash", "-c", script, check=check, timeout=timeout)
+
+    def write(self, path: str, text: str, *, mode: int = 0o644, group: str = "") -> None:
+        """Replace a file on the host at once."""
+        target = self.root / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        new = target.with_name(f".{target.name}.new")
+        new.write_text(text)
+        new.chmod(mode)
+        new.replace(target)
+        if group:
+            self.run("chgrp", group, path)
+
+    def show(self, unit: str, name: str) -> str:
+        """Return a property of a unit."""
+        return self.run("systemctl", "show", "-P", name, unit).strip() if self._knows_p() else self._show_old(unit, name)
+
+    def _knows_p(self) -> bool:
+        return RELEASES[self.release] >= 252
+
+    def _show_old(self, unit: str, name: str) -> str:
+        return self.run("systemctl", "show", "--value", "-p", name, unit).strip()
+
+    def journal(self, *arguments: str) -> str:
+        """Return what the journal says."""
+        return self.run("journalctl", "--no-pager", "-q", *arguments)
+
+
+def _own_cgroups(name: str) -> list[Path]:
+    """Make a control group for the host in every hierarchy, so that hosts beside each other do not share one."""
+    version_2 = (CGROUPS / "cgroup.controllers").exists()
+    parents = [CGROUPS] if version_2 else [CGROUPS / "systemd", CGROUPS / "unified"]
+    made = []
+    for parent in parents:
+        with contextlib.suppress(OSError):
+            (parent / name).mkdir()
+            made.append(parent / name)
+    return made
+
+
+def _enter(groups: list[Path]) -> None:
+    for group in groups:
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+
+
+def _remove_cgroup(group: Path) -> None:
+    def deepest() -> Iterator[Path]:
+        yield from sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True)
+        yield group
+
+    with contextlib.suppress(OSError):
+        for path in deepest():
+            path.rmdir()
