@@ -105,8 +105,9 @@ def test_ctrl_c_in_a_terminal_leaves_nothing_behind(scratch: Path) -> None:
     os.close(terminal)
 
 
-def test_a_demo_that_is_terminated_while_it_starts_leaves_nothing_behind(scratch: Path) -> None:
-    process = subprocess.Popen([*COMMAND, *SHORT], stderr=subprocess.DEVNULL, start_new_session=True)
+@pytest.mark.parametrize("command", ["demo", "bench"])
+def test_a_command_that_is_terminated_while_it_starts_leaves_nothing_behind(command: str, scratch: Path) -> None:
+    process = subprocess.Popen([*COMMAND[:-1], command], stderr=subprocess.DEVNULL, start_new_session=True)
     until(lambda: len(session_of(process.pid)) > 1, what="the start of the embedded service")
     process.send_signal(signal.SIGTERM)
 

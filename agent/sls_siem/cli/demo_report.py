@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from typing import TextIO
 
 from sls_siem.cli.demo_verdict import Verdict
 
@@ -39,9 +38,9 @@ class Result:
 class Progress:
     """Shows how far it is: on a terminal one line that changes, else a line every few seconds."""
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self._stream = stream
-        self._live = stream.isatty()
+    def __init__(self) -> None:
+        self._stream = sys.stderr
+        self._live = self._stream.isatty()
         self._never = threading.Event()
         self._next_at = 0.0
         self._dirty = False

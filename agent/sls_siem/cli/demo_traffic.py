@@ -10,6 +10,8 @@ from sls_siem.emulator.sls import SlsControl
 
 SHARES = {"nginx": 0.86, "actiontrail": 0.09, "waf": 0.03, "hostile": 0.02}
 """Share of the logs by profile (see `emulator.generate`)."""
+GROUP_SIZES = {"nginx": 100, "actiontrail": 20, "waf": 10, "hostile": 10}
+"""Logs in a log group."""
 _SAMPLE = 3000  # one hostile log in some hundreds is large
 _LATEST = 3.0
 """A machine that cannot feed that fast is given so many times the time, then feeding ends."""
@@ -44,7 +46,8 @@ class Traffic:
     def _start_feed(self, control: SlsControl, profile: str) -> int:
         logs = self._logs(profile)
         speed = logs * self._sizes[profile] / 1e6 / self.seconds
-        return int(control.post("feed", profile=profile, logs=logs, mb_per_s=speed)["feed"])
+        plan = {"profile": profile, "logs": logs, "logs_per_group": GROUP_SIZES[profile], "mb_per_s": speed}
+        return int(control.post("feed", **plan)["feed"])
 
     def _logs(self, profile: str) -> int:
         return max(1, round(self._wanted * SHARES[profile]))
@@ -72,4 +75,5 @@ def end_feeds(control: SlsControl, feeds: list[int]) -> None:
 
 def _mean_bytes(profile: str) -> float:
     """Raw bytes of a log of this profile, its share of the log group's own included."""
-    return len(LogSource(profile).group(0, _SAMPLE, 1_700_000_000)) / _SAMPLE
+    groups = LogSource(profile).groups(_SAMPLE, logs_per_group=GROUP_SIZES[profile])
+    return sum(map(len, groups)) / _SAMPLE
