@@ -77,8 +77,14 @@ def _(world: World, random: Random, happening: Happening) -> Course:
 @kind("hec-partial", SIEM, outputs=ANY_HEC, repeats=True, weight=2)
 def _(world: World, random: Random, happening: Happening) -> Course:
     """An event is refused for ever; the ones before it are taken."""
-    code = random.choice((6, 12, 13, 15))
+    code = random.choice((6, 12, 13))
     yield from inject(world, happening, 0.3, "answer", code=code, at_fraction=random.random(), sticky=True, **_some(random, 3))
+
+
+@kind("hec-fields-refused", SIEM, outputs=ANY_HEC, repeats=True, weight=0.5)
+def _(world: World, random: Random, happening: Happening) -> Course:
+    """Sent once more without `fields`; taken then, or refused again and a dead letter."""
+    yield from inject(world, happening, 0.3, "answer", code=15, at_fraction=random.random(), count=random.randint(1, 3))
 
 
 @kind("hec-refused-without-number", SIEM, outputs=ANY_HEC, repeats=True, weight=0.5)

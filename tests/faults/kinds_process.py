@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sls_siem.dead_letter import FILE_NAME
 from sls_siem.emulator.hec import HecEmulator
+from tests.faults.oracle import ASIDE
 from tests.faults.schedule import ANY_HEC, PROCESS, Course, Happening, kind
 
 if TYPE_CHECKING:
@@ -169,23 +170,23 @@ def _fill(state: Path) -> None:
     state.mkdir(exist_ok=True)
     letters = state / FILE_NAME
     if letters.exists():
-        letters.rename(state / "aside")
+        letters.rename(state / ASIDE)
     letters.symlink_to("/dev/full")
 
 
 def _make_room(state: Path) -> None:
     (state / FILE_NAME).unlink()
-    if (state / "aside").exists():
-        (state / "aside").rename(state / FILE_NAME)
+    if (state / ASIDE).exists():
+        (state / ASIDE).rename(state / FILE_NAME)
 
 
 def _hide(state: Path) -> None:
     if state.exists():
-        state.rename(state.with_name("state-aside"))
+        state.rename(state.with_name(f"state-{ASIDE}"))
     state.write_text("")
 
 
 def _show(state: Path) -> None:
     state.unlink()
-    if state.with_name("state-aside").exists():
-        shutil.move(state.with_name("state-aside"), state)
+    if state.with_name(f"state-{ASIDE}").exists():
+        shutil.move(state.with_name(f"state-{ASIDE}"), state)

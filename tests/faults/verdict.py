@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 SLACK_S = 1.0
 SIDE_LEAST = 3
-REFUSING = {"hec-partial", "hec-refused-without-number", "hec-index-refused", "hec-413", "disk-full",
+REFUSING = {"hec-partial", "hec-fields-refused", "hec-refused-without-number", "hec-index-refused", "hec-413", "disk-full",
             "state-directory-unusable"}
+
+
+STRIPPING = {"hec-fields-refused"}
 
 
 def void(world: World) -> str:
@@ -51,10 +54,13 @@ def duplicates(world: World) -> int:
 
 
 def _arrivals(world: World) -> Iterator[str]:
-    digests, _ = world.obligations.expected(world.agents.all[1].config_path)
+    digests, _ = world.obligations.expected()
     found = world.siem.store.compare(digests)
     dead, gone = world.obligations.dead(), world.obligations.gone
-    lost = [event_id for event_id in found.missing if event_id not in dead and event_id not in gone]
+    settled = set(dead) | gone
+    lost = [event_id for event_id in found.missing if event_id not in settled]
+    stripped = world.obligations.stripped(lost)
+    lost = sorted(set(lost) - stripped)
     if lost:
         yield f"{len(lost)} logs lost: {lost[:5]}"
     removed = [event_id for event_id in found.missing if event_id in gone and event_id not in dead]
@@ -63,10 +69,12 @@ def _arrivals(world: World) -> Iterator[str]:
         yield f"{len(removed)} logs removed by retention, and no agent said so"
     notices = {event_id for event_id in found.unknown if NOTICE in (world.siem.store.data(event_id) or b"")}
     unknown = sorted(set(found.unknown) - notices)
+    if "" in unknown and {happening.kind for happening in world.schedule.faults} & STRIPPING:
+        unknown.remove("")
     if unknown:
         yield f"{len(unknown)} unknown events: {unknown[:5]}"
-    if len(notices) > len(dead):
-        yield f"{len(notices)} notices for {len(dead)} dead letters"
+    if len(notices) > len(world.obligations.letters()):
+        yield f"{len(notices)} notices for {len(world.obligations.letters())} dead letters"
     if found.altered:
         yield f"{len(found.altered)} events are not what the encoder makes of them: {found.altered[:5]}"
     yield from _unexplained(world)
@@ -90,7 +98,7 @@ def _unexplained(world: World) -> Iterator[str]:
 
 
 def _letters(world: World) -> Iterator[str]:
-    _, texts = world.obligations.expected(world.agents.all[1].config_path)
+    _, texts = world.obligations.expected()
     kinds = {happening.kind for happening in world.schedule.faults}
     for letter in world.obligations.dead().values():
         if letter.reason == "undecodable":

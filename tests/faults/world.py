@@ -217,6 +217,7 @@ class World:
     def _begin(self) -> None:
         for instance in range(1, self.schedule.agents + 1):
             self.agents.start(instance)
+        self.obligations.configure(self.agents.all[1].config_path)
         self.until(lambda: self._first_positions() == self.schedule.shards, START_S, "the first positions")
 
     def _first_positions(self) -> int:
@@ -314,11 +315,14 @@ class World:
             if not self.agents.all[instance].running():
                 self.agents.start(instance)
         self._absent = self._expect()
-        self.until(self._everything_is_there, QUIET_S, f"the arrival of every log and its checkpoint (missing: "
-                   f"{sorted(self._absent)[:5]})")
+        try:
+            self.until(self._everything_is_there, QUIET_S, "the arrival of every log and its checkpoint")
+        except Broken as exc:
+            behind = self.obligations.in_flight()
+            raise Broken(f"{exc}; {len(self._absent)} missing, {sorted(self._absent)[:5]}, {behind} not saved") from exc
 
     def _expect(self) -> set[str]:
-        digests, _ = self.obligations.expected(self.agents.all[1].config_path)
+        digests, _ = self.obligations.expected()
         return set(digests)
 
     def _everything_is_there(self) -> bool:
@@ -326,9 +330,12 @@ class World:
             if self.agents.clones_allowed and not self.agents.all[number].running():
                 self.agents.start(number)
         self._absent = {event_id for event_id in self._absent if event_id not in self.siem.store}
-        return self.obligations.all_saved() and not (
-            self._absent and self._absent - self.obligations.gone - set(self.obligations.dead())
-        )
+        if not self.obligations.all_saved():
+            return False
+        if self._absent:
+            self._absent -= self.obligations.gone | set(self.obligations.dead())
+            self._absent -= self.obligations.stripped(self._absent)
+        return not self._absent
 
     def _fresh(self) -> None:
         fresh = []
@@ -347,13 +354,17 @@ class World:
         self.obligations.look(at_end=True)
 
     def _metrics_of(self, instance: int) -> str:
-        agent = self.agents.all[instance]
-        port = int(next(line for line in agent.config_path.read_text().splitlines() if line.startswith("port")).split()[-1])
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port + instance}/metrics", timeout=5) as answer:
-                return answer.read().decode()
-        except OSError as exc:
-            raise Broken(f"the metrics of agent {instance} cannot be read: {exc}") from exc
+        lines = self.agents.all[instance].config_path.read_text().splitlines()
+        port = next(int(line.split()[-1]) for line in lines if line.startswith("port ")) + instance
+        found: list[str] = []
+
+        def read() -> bool:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                found.append(answer.read().decode())
+            return bool(found)
+
+        self.until(read, 10.0, f"the metrics of agent {instance}")
+        return found[0]
 
     def secrets(self) -> list[str]:
         """What must be found nowhere."""
