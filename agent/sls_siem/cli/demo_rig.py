@@ -152,7 +152,7 @@ class AgentProcess:
         self.config_path.write_text(_toml(tables), encoding="utf-8")
         self._log_path = folder / "log.txt"
         self._last = Usage()
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        environ = {name: value for name, value in os.environ.items() if not _is_configuration(name)}
         environ.update(RUNTIME_DIRECTORY=str(folder / "run"), STATE_DIRECTORY=str(folder / "state"))
         environ.update(SLS_AK_ID=sls.key_id, SLS_AK_KEY=sls.key_secret)
         self._process = self._start(environ, folder)
@@ -204,6 +204,11 @@ class AgentProcess:
     def last_words(self) -> str:
         """The last lines of its log."""
         return "\n".join(self._log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-8:])
+
+
+def _is_configuration(name: str) -> bool:
+    """Whether a variable of this process would configure the agent; which codec it uses may be chosen from outside."""
+    return name.startswith(_OURS) and not name.startswith("SLS_SIEM_")
 
 
 def _toml(tables: Tables) -> str:
