@@ -1,6 +1,6 @@
 """LogGroupList bytes to SIEM bytes: a pure function that knows no socket, no clock and no file."""
 
-from sls_siem.codec.factory import codec_name, make_encoder
+from sls_siem.codec.factory import codec_name, count_events, group_sizes, make_encoder, make_reference_encoder
 from sls_siem.codec.settings import (
     CefSettings,
     EncoderSettings,
@@ -10,7 +10,6 @@ from sls_siem.codec.settings import (
     SyslogSettings,
     settings_from,
 )
-from sls_siem.codec.wire import count_events, group_sizes
 
 __all__ = [
     "CefSettings",
@@ -23,5 +22,6 @@ __all__ = [
     "count_events",
     "group_sizes",
     "make_encoder",
+    "make_reference_encoder",
     "settings_from",
 ]

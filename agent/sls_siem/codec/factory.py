@@ -1,8 +1,17 @@
-"""Put an encoder together from its settings. A compiled codec takes its place here when it is importable."""
+"""Put an encoder together from its settings: the compiled codec's where it is installed, else the reference's.
+
+`SLS_SIEM_CODEC=reference` or `SLS_SIEM_CODEC=compiled` in the environment takes one of them whatever is installed, for
+tests and benchmarks; both write the same bytes.
+"""
 
 from __future__ import annotations
 
+import os
+from typing import Optional
+
+from sls_siem.codec import wire
 from sls_siem.codec.cef_format import CefFormat
+from sls_siem.codec.compiled import Compiled, load
 from sls_siem.codec.encoder import ReferenceEncoder
 from sls_siem.codec.formats import EventFormat, Marks
 from sls_siem.codec.hec import HecWriter
@@ -17,25 +26,66 @@ from sls_siem.codec.writers import Writer
 from sls_siem.config.template import TemplateError
 from sls_siem.errors import ConfigError
 
+FORCED = "SLS_SIEM_CODEC"
+"""Environment variable that names the codec to use: `reference` or `compiled`."""
+
 
 def codec_name() -> str:
-    """Name the codec in use, for `sls-siem version` and `sls_siem_build_info`."""
-    return "reference"
+    """Name the codec in use, for `sls-siem version` and `sls_siem_build_info`: `compiled 0.1.0`, say, or `reference`.
+
+    Raises:
+        ConfigError: as `make_encoder`.
+    """
+    compiled = _compiled()
+    return f"compiled {compiled.version}" if compiled else "reference"
 
 
 def make_encoder(settings: EncoderSettings) -> Encoder:
-    """Make the encoder for an output and a format.
+    """Make the encoder for an output and a format; the reference's where the compiled codec does not know them.
 
     Args:
         settings: what it has to know.
 
     Raises:
-        ConfigError: the settings name an output, format, template or time zone that cannot be used.
+        ConfigError: the settings name an output, format, template or time zone that cannot be used; or the environment
+            asks for a codec that is not there.
     """
+    reference = make_reference_encoder(settings)
+    compiled = _compiled()
+    return (compiled and compiled.make_encoder(settings, reference)) or reference
+
+
+def group_sizes(body: bytes) -> list[int]:
+    """Count the logs of each group of a LogGroupList; see `wire.group_sizes`."""
+    compiled = _compiled()
+    return compiled.group_sizes(body) if compiled else wire.group_sizes(body)
+
+
+def count_events(body: bytes) -> int:
+    """Count the logs of a LogGroupList; see `wire.count_events`."""
+    compiled = _compiled()
+    return compiled.count_events(body) if compiled else wire.count_events(body)
+
+
+def make_reference_encoder(settings: EncoderSettings) -> Encoder:
+    """Make the encoder of the reference, whatever is installed; as `make_encoder`."""
     try:
         return ReferenceEncoder(_writer(settings), settings.batch_bytes)
     except TemplateError as exc:
         raise ConfigError([f"a template {exc}"]) from exc
+
+
+def _compiled() -> Optional[Compiled]:
+    """Find the compiled codec, unless the environment wants the reference."""
+    forced = os.environ.get(FORCED, "")
+    if forced == "reference":
+        return None
+    if forced not in {"", "compiled"}:
+        raise ConfigError([f"{FORCED}: {forced!r} is no codec, use reference or compiled"])
+    found = load()
+    if forced and not found:
+        raise ConfigError([f"{FORCED}: the compiled codec is not installed or does not fit: install sls-siem-codec"])
+    return found
 
 
 def _writer(settings: EncoderSettings) -> Writer:

@@ -1,0 +1,358 @@
+//! Walks a batch, writes each log and packs it, as the reference's `encoder` does.
+//!
+//! A group is all or nothing: either every wanted log of it can be walked, or none of it comes out. So its events are
+//! written at once and taken back when one cannot be walked. When a payload is full and much of the group is written,
+//! the rest of the group is walked for errors, and then that payload may go.
+
+use crate::event_id::Ident;
+use crate::fields::{FieldNames, GroupView, LogView};
+use crate::format::{Format, Writing};
+use crate::hec::{Hec, HecGroup};
+use crate::out::Out;
+use crate::packer::{Item, Mark, Packer};
+use crate::shape::Reader;
+use crate::syslog::{Entry, Frames, Framing, Syslog, SyslogGroup};
+use crate::wire::{walk_group, walk_log, Groups, Log, Malformed, Meta, Part, WireError};
+
+/// Bytes of a group that are written before its rest is walked for errors.
+const HELD_BYTES: usize = 1 << 20;
+/// A buffer that grew beyond this is not kept.
+const KEPT_BYTES: usize = 4 << 20;
+
+pub enum Output {
+    Hec(Hec),
+    Syslog(Syslog),
+}
+
+/// An encoder as configured; shared between threads.
+pub struct Codec {
+    pub output: Output,
+    pub format: Format,
+    pub names: FieldNames,
+    /// Most bytes of a payload.
+    pub batch_bytes: usize,
+    /// For tests: fail at the event with this ordinal as a fault of the codec would.
+    pub panic_at: Option<u64>,
+}
+
+/// One batch, as `model.Batch`, without its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Task {
+    pub shard: i128,
+    pub position: i128,
+    pub next_position: i128,
+    pub groups: u64,
+    pub regrouped: bool,
+    pub skip: u64,
+    pub limit: Option<u64>,
+}
+
+/// Memory that is used for one batch after the other.
+#[derive(Default)]
+pub struct Scratch {
+    out: Out,
+    log: Log,
+    reader: Reader,
+    generation: u64,
+    writing: Writing,
+    hec: HecGroup,
+    syslog: SyslogGroup,
+    ident: Ident,
+    meta: Meta,
+    bounds: Vec<Part>,
+}
+
+impl Scratch {
+    /// Tells whether it is small enough to be kept.
+    pub fn is_worth_keeping(&self) -> bool {
+        self.out.capacity() + 8 * self.bounds.capacity() + 16 * self.log.values.capacity() <= KEPT_BYTES
+    }
+}
+
+/// The group that is being written.
+struct Present {
+    number: usize,
+    /// Places, in the group, of the next log and of the one behind the last wanted.
+    next: usize,
+    end: usize,
+    /// Every log can be walked, or has been.
+    whole: bool,
+    held: usize,
+    mark: Mark,
+}
+
+/// The encoding of one batch.
+pub struct Run {
+    task: Task,
+    groups: Groups,
+    packer: Packer,
+    scratch: Box<Scratch>,
+    present: Option<Present>,
+    skip: u64,
+    left: Option<u64>,
+    before: u64,
+    started: bool,
+    done: bool,
+    error: Option<Malformed>,
+    faulty: bool,
+}
+
+impl Codec {
+    pub fn start(&self, task: Task, mut scratch: Box<Scratch>) -> Run {
+        scratch.out.truncate(0);
+        let (limit, separator) = match &self.output {
+            Output::Hec(_) => (self.batch_bytes, &b"\n"[..]),
+            Output::Syslog(syslog) if syslog.framing == Framing::Datagram => (0, &b""[..]),
+            Output::Syslog(_) => (self.batch_bytes, &b""[..]),
+        };
+        Run {
+            task,
+            groups: Groups::default(),
+            packer: Packer::new(limit, separator),
+            scratch,
+            present: None,
+            skip: task.skip,
+            left: task.limit,
+            before: 0,
+            started: false,
+            done: false,
+            error: None,
+            faulty: false,
+        }
+    }
+
+    /// Names the event with that ordinal, counted over all events of the body; `None` when there is none.
+    pub fn event_id(&self, task: Task, body: &[u8], ordinal: u64) -> Result<Option<String>, Malformed> {
+        let mut place = ordinal;
+        let (mut groups, mut scratch) = (Groups::default(), Scratch::default());
+        while let Some((index, start, end)) = groups.next(body)? {
+            let failed = |error: WireError| error.in_group(index);
+            walk_group(body, start, end, &mut scratch.meta, &mut scratch.bounds).map_err(failed)?;
+            let Some(part) = usize::try_from(place).ok().and_then(|place| scratch.bounds.get(place)) else {
+                place -= scratch.bounds.len() as u64;
+                continue;
+            };
+            if task.regrouped {
+                walk_log(body, part.start as usize, part.end as usize, &mut scratch.log).map_err(failed)?;
+                let keys: Vec<Vec<u8>> = scratch.log.keys.iter().map(|key| key.of(body).to_vec()).collect();
+                let group = GroupView { body, meta: &scratch.meta, names: &self.names };
+                scratch.ident.hash(task.shard, group, &scratch.log, &keys);
+            } else {
+                scratch.ident.turn(task.shard, task.position + index as i128);
+                scratch.ident.place(place as usize);
+            }
+            return Ok(Some(String::from_utf8_lossy(scratch.ident.as_slice()).into_owned()));
+        }
+        Ok(None)
+    }
+}
+
+impl Run {
+    /// The next payload or event that may not be sent; `None` when there is no more.
+    ///
+    /// A payload's data stay in `bytes` until the next call.
+    pub fn next(&mut self, codec: &Codec, body: &[u8]) -> Result<Option<Item>, Malformed> {
+        loop {
+            if self.present.as_ref().is_none_or(|present| present.whole) {
+                if let Some(item) = self.packer.ready.pop_front() {
+                    return Ok(Some(item));
+                }
+                if self.done {
+                    return self.error.take().map_or(Ok(None), Err);
+                }
+                self.packer.compact(&mut self.scratch.out);
+            }
+            if let Err(error) = self.advance(codec, body) {
+                self.fail(error);
+            }
+        }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        self.scratch.out.as_slice()
+    }
+
+    /// Ends the batch after a panic, as an error of the present group: what was written before it is whole.
+    pub fn fault(&mut self, fault: &str) {
+        self.faulty = true;
+        self.fail(Malformed::by_fault(fault, self.groups.last()));
+    }
+
+    /// Gives the memory back for the next batch, if it is to be trusted.
+    pub fn into_scratch(self) -> Option<Box<Scratch>> {
+        (!self.faulty).then_some(self.scratch)
+    }
+
+    fn advance(&mut self, codec: &Codec, body: &[u8]) -> Result<(), Malformed> {
+        match self.present.take() {
+            None => self.enter(codec, body),
+            Some(present) => {
+                let number = present.number;
+                self.write(codec, body, present).map_err(|error| error.in_group(number))
+            }
+        }
+    }
+
+    /// Takes the present group back, ends the payload before it, and remembers the error for when that was taken.
+    fn fail(&mut self, error: Malformed) {
+        match self.present.take() {
+            // Only a panic ends here; a part of the group has been taken already.
+            Some(present) if present.whole => self.packer.drop_filling(&self.scratch.out),
+            Some(present) => self.packer.back_to(&present.mark, &mut self.scratch.out),
+            None => {}
+        }
+        self.finish();
+        self.error = Some(error);
+    }
+
+    fn finish(&mut self) {
+        self.packer.close(self.scratch.out.len());
+        self.done = true;
+    }
+
+    /// Goes on to the next group that has wanted logs.
+    fn enter(&mut self, codec: &Codec, body: &[u8]) -> Result<(), Malformed> {
+        if !self.started {
+            self.started = true;
+            check_count(&self.task, body)?;
+        }
+        while let Some((number, start, end)) = self.groups.next(body)? {
+            if self.left == Some(0) {
+                break;
+            }
+            let scratch = &mut *self.scratch;
+            let walked = walk_group(body, start, end, &mut scratch.meta, &mut scratch.bounds);
+            walked.map_err(|error| error.in_group(number))?;
+            let logs = scratch.bounds.len();
+            let first = usize::try_from(self.skip).map_or(logs, |skip| skip.min(logs));
+            let left = self.left.and_then(|left| usize::try_from(left).ok()).unwrap_or(usize::MAX);
+            let wanted = left.min(logs - first);
+            let before = self.before;
+            self.skip -= first as u64;
+            self.before += logs as u64;
+            self.left = self.left.map(|left| left - wanted as u64);
+            if wanted > 0 {
+                self.open(codec, body, number, first, wanted, before);
+                return Ok(());
+            }
+        }
+        self.finish();
+        Ok(())
+    }
+
+    fn open(&mut self, codec: &Codec, body: &[u8], number: usize, first: usize, wanted: usize, before: u64) {
+        let task = &self.task;
+        let scratch = &mut *self.scratch;
+        let mark = self.packer.mark(&scratch.out);
+        let here = task.position + number as i128;
+        if task.regrouped {
+            self.packer.enter(task.position, task.next_position, before);
+        } else {
+            self.packer.enter(here, here + 1, 0);
+            scratch.ident.turn(task.shard, here);
+        }
+        scratch.writing.layouts.tidy();
+        scratch.writing.turn();
+        let group = GroupView { body, meta: &scratch.meta, names: &codec.names };
+        match &codec.output {
+            Output::Hec(hec) => hec.open(&mut scratch.hec, group),
+            Output::Syslog(syslog) => syslog.open(&mut scratch.syslog, group),
+        }
+        self.present = Some(Present { number, next: first, end: first + wanted, whole: false, held: 0, mark });
+    }
+
+    /// Writes logs of a group, to its end or until something may be taken.
+    fn write(&mut self, codec: &Codec, body: &[u8], present: Present) -> Result<(), WireError> {
+        let present = self.present.insert(present);
+        let scratch = &mut *self.scratch;
+        while present.next < present.end {
+            let place = present.next;
+            present.next += 1;
+            let start = self.packer.before_event(&mut scratch.out);
+            write_log(codec, &self.task, body, scratch, &mut self.packer, place, start, self.before)?;
+            present.held += (scratch.out.len() - start).max(scratch.bounds[place].len());
+            if !self.packer.ready.is_empty() {
+                if !present.whole && present.held > HELD_BYTES {
+                    for part in &scratch.bounds[present.next..present.end] {
+                        walk_log(body, part.start as usize, part.end as usize, &mut scratch.log)?;
+                    }
+                    present.whole = true;
+                }
+                if present.whole {
+                    return Ok(());
+                }
+            }
+        }
+        self.present = None;
+        Ok(())
+    }
+}
+
+/// Writes one log and packs it.
+#[inline]
+#[allow(clippy::too_many_arguments)]
+fn write_log(
+    codec: &Codec,
+    task: &Task,
+    body: &[u8],
+    scratch: &mut Scratch,
+    packer: &mut Packer,
+    place: usize,
+    start: usize,
+    counted: u64,
+) -> Result<(), WireError> {
+    let Scratch { out, log, reader, generation, writing, hec, syslog, ident, meta, bounds } = scratch;
+    let part = bounds[place];
+    let shape = reader.read(body, part, log, &codec.names)?;
+    if reader.generation != *generation {
+        *generation = reader.generation;
+        writing.layouts.forget_shapes();
+    }
+    let group = GroupView { body, meta, names: &codec.names };
+    let view = LogView { group, log, shape: reader.shape(shape) };
+    if task.regrouped {
+        ident.hash(task.shard, group, log, &view.shape.keys);
+    } else {
+        ident.place(place);
+    }
+    if codec.panic_at.is_some_and(|at| at == counted - bounds.len() as u64 + place as u64) {
+        panic!("a test asked for it");
+    }
+    let ident = ident.as_slice();
+    match &codec.output {
+        Output::Hec(envelope) => {
+            envelope.write(hec, writing, &codec.format, out, view, shape, ident);
+            packer.add(out, start, place, part.len());
+        }
+        Output::Syslog(frames) => {
+            let entry = Entry { format: &codec.format, log: view, shape, ident };
+            match frames.write(syslog, writing, out, &entry) {
+                Frames::One => packer.add(out, start, place, part.len()),
+                Frames::Several(lengths) => packer.add_pieces(out, start, &lengths, place, part.len()),
+                Frames::TooLong(event) => packer.add_oversize(out, event, ident, place),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a batch whose groups are not those that were announced. A list that is cut off is reported later.
+fn check_count(task: &Task, body: &[u8]) -> Result<(), Malformed> {
+    if task.regrouped {
+        return Ok(());
+    }
+    let mut groups = Groups::default();
+    let mut count = 0;
+    loop {
+        match groups.next(body) {
+            Ok(Some(_)) => count += 1,
+            Ok(None) => break,
+            Err(_) => return Ok(()),
+        }
+    }
+    if count == task.groups {
+        return Ok(());
+    }
+    let message = format!("the body holds {count} log groups, not {} as announced", task.groups);
+    Err(Malformed { message, group_index: -1 })
+}

@@ -1,0 +1,32 @@
+//! The compiled codec: LogGroupList bytes in, payloads of SIEM bytes out, byte for byte what the plain Python codec
+//! (`sls_siem.codec`, the reference and the specification) makes of them.
+//!
+//! Where to find what: `wire` and `shape` read logs; `format` (with `layout`, `labels`, `members`, `jsonvalue`, `text`)
+//! makes messages of them; `hec` and `syslog` (with `header`, `priority`, `stamp`) put around a message what the output
+//! wants; `encoder` and `packer` make payloads; `python` is the door to Python.
+#![forbid(unsafe_code)]
+
+pub mod encoder;
+pub mod event_id;
+pub mod fields;
+pub mod format;
+pub mod header;
+pub mod hec;
+pub mod jsonvalue;
+pub mod labels;
+pub mod layout;
+pub mod members;
+pub mod names;
+pub mod out;
+pub mod packer;
+pub mod panics;
+pub mod priority;
+pub mod settings;
+pub mod shape;
+pub mod stamp;
+pub mod syslog;
+pub mod text;
+pub mod wire;
+
+#[cfg(feature = "python")]
+mod python;

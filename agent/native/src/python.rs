@@ -1,0 +1,172 @@
+//! The door to Python: settings come in as plain values, bodies as `bytes`, payloads go out as `bytes`.
+//!
+//! Every call that does work releases the GIL for all of it, but for the one copy of a payload into its `bytes`.
+
+use crate::encoder::{Codec, Run, Scratch, Task};
+use crate::packer::{Item, Span};
+use crate::panics::caught;
+use crate::settings::{Settings, SyslogOptions};
+use crate::wire::{self, Malformed};
+use pyo3::create_exception;
+use pyo3::exceptions::{PyException, PyIndexError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::PyBytes;
+use std::sync::{Arc, Mutex, PoisonError};
+
+create_exception!(sls_siem_codec, EncodeError, PyException, "A batch that cannot be encoded: message, group index.");
+
+/// Most memories that are kept for later batches: as many as batches are encoded at once.
+const MOST_KEPT: usize = 4;
+
+impl From<Malformed> for PyErr {
+    fn from(error: Malformed) -> PyErr {
+        EncodeError::new_err((error.message, error.group_index))
+    }
+}
+
+/// Does the work without the GIL; a panic is an error like any other.
+fn detached<T: Send>(py: Python, work: impl FnOnce() -> Result<T, Malformed> + Send) -> PyResult<T> {
+    py.detach(|| caught(work)).unwrap_or_else(|fault| Err(Malformed::by_fault(&fault, -1))).map_err(PyErr::from)
+}
+
+struct Shared {
+    codec: Codec,
+    kept: Mutex<Vec<Box<Scratch>>>,
+}
+
+impl Shared {
+    fn take_scratch(&self) -> Box<Scratch> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    fn give_back(&self, scratch: Box<Scratch>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < MOST_KEPT && scratch.is_worth_keeping() {
+            kept.push(scratch);
+        }
+    }
+}
+
+/// An encoder as configured; thread-safe.
+#[pyclass(frozen, module = "sls_siem_codec")]
+struct Encoder {
+    shared: Arc<Shared>,
+}
+
+/// A batch without its body: shard, position, next position, groups, regrouped, skip, limit.
+type BatchArguments = (i128, i128, i128, u64, bool, u64, Option<u64>);
+
+fn task_of(batch: BatchArguments) -> Task {
+    let (shard, position, next_position, groups, regrouped, skip, limit) = batch;
+    Task { shard, position, next_position, groups, regrouped, skip, limit }
+}
+
+#[pymethods]
+impl Encoder {
+    #[new]
+    #[pyo3(signature = (settings, syslog=None, *, panic_at=None))]
+    fn new(settings: Settings, syslog: Option<SyslogOptions>, panic_at: Option<u64>) -> PyResult<Encoder> {
+        let mut codec = settings.codec(syslog).map_err(PyValueError::new_err)?;
+        codec.panic_at = panic_at;
+        Ok(Encoder { shared: Arc::new(Shared { codec, kept: Mutex::default() }) })
+    }
+
+    /// Starts to encode a batch.
+    fn start(&self, body: PyBackedBytes, batch: BatchArguments) -> Encoding {
+        let run = self.shared.codec.start(task_of(batch), self.shared.take_scratch());
+        Encoding { shared: self.shared.clone(), body, run: Some(run) }
+    }
+
+    /// Names the event with that ordinal, counted over all events of the body.
+    fn event_id(&self, py: Python, body: PyBackedBytes, batch: BatchArguments, ordinal: u64) -> PyResult<String> {
+        let found = detached(py, || self.shared.codec.event_id(task_of(batch), &body, ordinal))?;
+        found.ok_or_else(|| PyIndexError::new_err(format!("the batch has no event {ordinal}")))
+    }
+}
+
+/// The encoding of one batch, payload by payload; to be used by one thread at a time.
+#[pyclass(module = "sls_siem_codec")]
+struct Encoding {
+    shared: Arc<Shared>,
+    body: PyBackedBytes,
+    /// `None` when it has ended.
+    run: Option<Run>,
+}
+
+/// Event id of an event that may not be sent, or None; data; start, end, skip and events of the span; bytes on the wire.
+type Encoded<'py> = (Option<String>, Bound<'py, PyBytes>, i128, i128, u64, u64, u64);
+
+fn encoded<'py>(py: Python<'py>, item: Item, bytes: &[u8]) -> Encoded<'py> {
+    let (ident, data, Span { start, end, skip, events }, raw) = match item {
+        Item::Payload { data, span, raw_bytes } => (None, PyBytes::new(py, &bytes[data]), span, raw_bytes),
+        Item::Oversize { event, ident, span } => (Some(ident), PyBytes::new(py, &event), span, 0),
+    };
+    (ident, data, start, end, skip, events, raw)
+}
+
+#[pymethods]
+impl Encoding {
+    /// The next payload, or None at the end of the batch.
+    fn next<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Encoded<'py>>> {
+        let Some(mut run) = self.run.take() else { return Ok(None) };
+        let (codec, body) = (&self.shared.codec, &self.body);
+        if let Some(item) = detached(py, || next_of(&mut run, codec, body))? {
+            let taken = encoded(py, item, run.bytes());
+            self.run = Some(run);
+            return Ok(Some(taken));
+        }
+        self.give_back(run);
+        Ok(None)
+    }
+}
+
+/// The next item; a panic is an error of the group in which it happened, after all that comes before it.
+fn next_of(run: &mut Run, codec: &Codec, body: &[u8]) -> Result<Option<Item>, Malformed> {
+    caught(|| run.next(codec, body)).or_else(|fault| {
+        run.fault(&fault);
+        run.next(codec, body).map(Ok)
+    })?
+}
+
+impl Encoding {
+    fn give_back(&self, run: Run) {
+        if let Some(scratch) = run.into_scratch() {
+            self.shared.give_back(scratch);
+        }
+    }
+}
+
+impl Drop for Encoding {
+    fn drop(&mut self) {
+        if let Some(run) = self.run.take() {
+            self.give_back(run);
+        }
+    }
+}
+
+/// Counts the logs of each group of a LogGroupList.
+#[pyfunction]
+fn group_sizes(py: Python, body: PyBackedBytes) -> PyResult<Vec<usize>> {
+    detached(py, || wire::group_sizes(&body))
+}
+
+/// Counts the logs of a LogGroupList.
+#[pyfunction]
+fn count_events(py: Python, body: PyBackedBytes) -> PyResult<usize> {
+    let sizes = detached(py, || wire::group_sizes(&body))?;
+    Ok(sizes.into_iter().sum())
+}
+
+#[pymodule]
+fn sls_siem_codec(module: &Bound<PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    // Changes whenever something here is called in another way; the agent uses only the one it knows.
+    module.add("INTERFACE", 1)?;
+    module.add("EncodeError", module.py().get_type::<EncodeError>())?;
+    module.add_class::<Encoder>()?;
+    module.add_class::<Encoding>()?;
+    module.add_function(wrap_pyfunction!(group_sizes, module)?)?;
+    module.add_function(wrap_pyfunction!(count_events, module)?)?;
+    Ok(())
+}
