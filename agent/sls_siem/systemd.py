@@ -38,6 +38,10 @@ class Notifier:
         """Every thread has moved."""
         self._send("WATCHDOG=1")
 
+    def give_up(self) -> None:
+        """Have the watchdog act now, as if it had not been fed for its whole interval (systemd 243 and later)."""
+        self._send("WATCHDOG=trigger")
+
     def status(self, text: str) -> None:
         """Show `text` in `systemctl status`; sent only when it changed."""
         if text != self._last_status:

@@ -130,7 +130,7 @@ class _Loop:
         self._next_status_at = 0.0
         self._reloads_done = 0
         self._reread: Callable[[], Config] = lambda: config
-        self._stuck_told: tuple[str, ...] = ()
+        self._stuck_since: Optional[float] = None
         self._web = self._make_web(metrics)
 
     def _make_web(self, metrics: Metrics) -> Optional[MetricsServer]:
@@ -204,12 +204,18 @@ class _Loop:
             LOG.warning("these changed keys need a restart: %s", ", ".join(changes.need_restart))
 
     def _feed_watchdog(self) -> None:
+        """Feed it while every thread moves; a stuck one gets a moment, since the whole process may have slept."""
         stuck = self._health.stuck()
+        now = time.monotonic()
         if not stuck:
+            self._stuck_since = None
             self._notifier.watchdog()
-        elif stuck != self._stuck_told:
-            LOG.error("no sign of life from %s: the watchdog is not fed", ", ".join(stuck))
-        self._stuck_told = stuck
+        elif self._stuck_since is None:
+            self._stuck_since = now
+            LOG.error("no sign of life from %s: the watchdog is not fed; the stacks follow", ", ".join(stuck))
+            faulthandler.dump_traceback(all_threads=True)
+        elif self._watchdog_s is not None and now - self._stuck_since >= self._watchdog_s / 4:
+            self._notifier.give_up()
 
     def _publish(self) -> Snapshot:
         snapshot = self._agent.snapshot()
