@@ -72,8 +72,12 @@ def _run(arguments: argparse.Namespace, campaign, outputs) -> bool:  # type: ign
 
 
 def _tell(outcome, campaign) -> None:  # type: ignore[no-untyped-def]
-    print(f"seed {outcome.seed} {outcome.output}: {outcome.verdict} in {outcome.seconds:.1f} s, attempt {outcome.attempt}, "
-          f"{outcome.logs} logs, {outcome.duplicates} duplicates, {outcome.dead_letters} dead letters", flush=True)
+    print(
+        f"seed {outcome.seed} {outcome.output}: {outcome.verdict} in {outcome.seconds:.1f} s, "
+        f"attempt {outcome.attempt}, "
+        f"{outcome.logs} logs, {outcome.duplicates} duplicates, {outcome.dead_letters} dead letters",
+        flush=True,
+    )
     if outcome.verdict != campaign.OK:
         for reason in outcome.reasons:
             print("   ", reason.replace("\n", "\n    "))

@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.faults import kinds_hec, kinds_process, kinds_sls, kinds_stream, verdict
 from tests.faults.schedule import KINDS, Schedule, draw
-from tests.faults.world import Broken, World
+from tests.faults.world import BrokenPromiseError, World
 
 assert all((kinds_hec, kinds_process, kinds_sls, kinds_stream))  # imported for what they register
 OK, FAILED, VOID = "ok", "failed", "void"
@@ -59,8 +59,9 @@ def command(seed: int, output: str, attempt: int, only: Iterable[int] | None = N
     return f"python -m tests.faults --seeds {seed}-{seed} --output {output} --attempt {attempt}{faults}"
 
 
-def run_seed(seed: int, output: str, *, attempt: int | None = None, only: tuple[int, ...] | None = None,
-             keep: Path | None = None) -> Outcome:
+def run_seed(
+    seed: int, output: str, *, attempt: int | None = None, only: tuple[int, ...] | None = None, keep: Path | None = None
+) -> Outcome:
     """Run the schedule of a seed; one that does not count is drawn again.
 
     Args:
@@ -97,7 +98,7 @@ def _run(schedule: Schedule, *, counts: bool, keep: Path | None) -> Outcome:
         world.run()
         world.letters = len(world.obligations.dead())
         reasons = verdict.violations(world)
-    except Broken as exc:
+    except BrokenPromiseError as exc:
         reasons = [str(exc), *(world.obligations.violations if world else ()), *(world.agents.trouble if world else ())]
     except Exception:  # noqa: BLE001 - a bug of this model is a failed schedule, with its traceback
         reasons = [traceback.format_exc()]
@@ -112,11 +113,22 @@ def _run(schedule: Schedule, *, counts: bool, keep: Path | None) -> Outcome:
 
 def _outcome(schedule: Schedule, world: World | None, state: str, why: list[str], seconds: float) -> Outcome:
     outcome = Outcome(
-        schedule.seed, schedule.output, schedule.attempt, state, tuple(text[:4000] for text in why), round(seconds, 2),
-        agents=schedule.agents, shards=schedule.shards,
+        schedule.seed,
+        schedule.output,
+        schedule.attempt,
+        state,
+        tuple(text[:4000] for text in why),
+        round(seconds, 2),
+        agents=schedule.agents,
+        shards=schedule.shards,
         faults=tuple(
-            {"number": f.number, "kind": f.kind, "at_s": round(f.at_s, 2), "in_flight": f.in_flight,
-             "struck": f.struck_s is not None}
+            {
+                "number": f.number,
+                "kind": f.kind,
+                "at_s": round(f.at_s, 2),
+                "in_flight": f.in_flight,
+                "struck": f.struck_s is not None,
+            }
             for f in schedule.faults
         ),
     )
@@ -135,7 +147,9 @@ def _outcome(schedule: Schedule, world: World | None, state: str, why: list[str]
     )
 
 
-def run_many(seeds: Iterable[tuple[int, str]], *, workers: int = WORKERS, keep: Path | None = None) -> Iterator[Outcome]:
+def run_many(
+    seeds: Iterable[tuple[int, str]], *, workers: int = WORKERS, keep: Path | None = None
+) -> Iterator[Outcome]:
     """Run many side by side; yields each outcome as it comes."""
     with ProcessPoolExecutor(workers) as pool:
         futures: list[Future[Outcome]] = [pool.submit(run_seed, seed, output, keep=keep) for seed, output in seeds]

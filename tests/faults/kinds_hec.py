@@ -40,7 +40,9 @@ def _some(random: Random, most: int) -> dict[str, Any]:
 @kind("hec-429", SIEM, outputs=ANY_HEC, repeats=False)
 def _(world: World, random: Random, happening: Happening) -> Course:
     code = random.choice((26, 27))
-    yield from inject(world, happening, 0.5, "answer", code=code, retry_after_s=random.choice((None, 1, 0)), **_some(random, 6))
+    yield from inject(
+        world, happening, 0.5, "answer", code=code, retry_after_s=random.choice((None, 1, 0)), **_some(random, 6)
+    )
 
 
 @kind("hec-500", SIEM, outputs=ANY_HEC, repeats=False)
@@ -78,7 +80,9 @@ def _(world: World, random: Random, happening: Happening) -> Course:
 def _(world: World, random: Random, happening: Happening) -> Course:
     """An event is refused for ever; the ones before it are taken."""
     code = random.choice((6, 12, 13))
-    yield from inject(world, happening, 0.3, "answer", code=code, at_fraction=random.random(), sticky=True, **_some(random, 3))
+    yield from inject(
+        world, happening, 0.3, "answer", code=code, at_fraction=random.random(), sticky=True, **_some(random, 3)
+    )
 
 
 @kind("hec-fields-refused", SIEM, outputs=ANY_HEC, repeats=True, weight=0.5)
@@ -99,7 +103,9 @@ def _(world: World, random: Random, happening: Happening) -> Course:
 
 @kind("hec-setup-refused", SIEM, outputs=ANY_HEC, repeats=False, weight=0.5)
 def _(world: World, random: Random, happening: Happening) -> Course:
-    yield from inject(world, happening, 0.3, "answer", code=random.choice((10, 11, 14, 5)), stored=False, count=random.randint(1, 2))
+    yield from inject(
+        world, happening, 0.3, "answer", code=random.choice((10, 11, 14, 5)), stored=False, count=random.randint(1, 2)
+    )
 
 
 @kind("hec-token-refused", SIEM, outputs=ANY_HEC, repeats=False)
@@ -135,13 +141,24 @@ def _(world: World, random: Random, happening: Happening) -> Course:
 
 @kind("hec-413", SIEM, outputs=ANY_HEC, repeats=False)
 def _(world: World, random: Random, happening: Happening) -> Course:
-    yield from inject(world, happening, 0.3, "answer", status=413, stored=False, count=random.randint(1, 2), skip=random.randint(0, 3))
+    yield from inject(
+        world, happening, 0.3, "answer", status=413, stored=False, count=random.randint(1, 2), skip=random.randint(0, 3)
+    )
 
 
 @kind("hec-redirect", SIEM, outputs=ANY_HEC, repeats=False)
 def _(world: World, random: Random, happening: Happening) -> Course:
     status = random.choice((301, 302, 307, 308))
-    yield from inject(world, happening, 0.3, "answer", status=status, location="http://127.0.0.1:9/elsewhere", stored=False, **_some(random, 2))
+    yield from inject(
+        world,
+        happening,
+        0.3,
+        "answer",
+        status=status,
+        location="http://127.0.0.1:9/elsewhere",
+        stored=False,
+        **_some(random, 2),
+    )
 
 
 @kind("hec-html", SIEM, outputs=ANY_HEC, repeats=False)
@@ -217,13 +234,23 @@ def _(world: World, random: Random, happening: Happening) -> Course:
 
 @kind("hec-ack-lost-after-true", SIEM, outputs=(HEC_ACK,), repeats=True, weight=1.5)
 def _(world: World, random: Random, happening: Happening) -> Course:
-    yield from inject(world, happening, 0.5, random.choice(("reset_after", "close_after")), endpoint="ack", count=random.randint(1, 3))
+    yield from inject(
+        world, happening, 0.5, random.choice(("reset_after", "close_after")), endpoint="ack", count=random.randint(1, 3)
+    )
 
 
 @kind("hec-ack-page-broken", SIEM, outputs=(HEC_ACK,), repeats=True)
 def _(world: World, random: Random, happening: Happening) -> Course:
-    fields = random.choice(({"fault": "answer", "code": 9}, {"fault": "answer", "code": 8}, {"fault": "html"},
-                            {"fault": "garbage"}, {"fault": "answer", "code": 4}, {"fault": "slow_answer", "delay_s": 1.5}))
+    fields = random.choice(
+        (
+            {"fault": "answer", "code": 9},
+            {"fault": "answer", "code": 8},
+            {"fault": "html"},
+            {"fault": "garbage"},
+            {"fault": "answer", "code": 4},
+            {"fault": "slow_answer", "delay_s": 1.5},
+        )
+    )
     yield from inject(world, happening, 0.5, endpoint="ack", count=random.randint(1, 4), **fields)
 
 

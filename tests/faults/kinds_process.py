@@ -153,7 +153,9 @@ def _without_disk(world: World, random: Random, happening: Happening, spoil, men
     folders = [agent.folder for agent in world.agents.all.values()]
     for folder in folders:
         spoil(folder / "state")
-    number = world.siem.inject("answer", code=random.choice((6, 12, 13)), at_fraction=random.random(), sticky=True, count=2)
+    number = world.siem.inject(
+        "answer", code=random.choice((6, 12, 13)), at_fraction=random.random(), sticky=True, count=2
+    )
     try:
         while not (struck := [strike for strike in world.siem.strikes() if strike.fault == number]):
             yield 0.05

@@ -29,7 +29,9 @@ def during(world: World, happening: Happening, fault: Fault, seconds: float) -> 
 
 
 def _refusals(random: Random, call: str, status: int, code: str) -> tuple[Fault, float]:
-    fault = Fault("status", call=call, status=status, code=code, probability=random.choice((0.4, 1.0)), seed=random.randrange(99))
+    fault = Fault(
+        "status", call=call, status=status, code=code, probability=random.choice((0.4, 1.0)), seed=random.randrange(99)
+    )
     return fault, random.uniform(0.2, 1.2)
 
 
@@ -47,14 +49,18 @@ def _(world: World, random: Random, happening: Happening) -> Course:
 
 @kind("sls-502-html", SLS, repeats=False)
 def _(world: World, random: Random, happening: Happening) -> Course:
-    fault = Fault("status", call=random.choice(CALLS), status=502, body="<html>Bad Gateway</html>", times=random.randint(1, 6))
+    fault = Fault(
+        "status", call=random.choice(CALLS), status=502, body="<html>Bad Gateway</html>", times=random.randint(1, 6)
+    )
     yield from during(world, happening, fault, random.uniform(0.2, 1.0))
 
 
 @kind("sls-200-html", SLS, repeats=False)
 def _(world: World, random: Random, happening: Happening) -> Course:
     call = random.choice(("pull", "heartbeat", "get_checkpoint"))
-    fault = Fault("status", call=call, status=200, body="<html>Log in to the guest network</html>", times=random.randint(1, 4))
+    fault = Fault(
+        "status", call=call, status=200, body="<html>Log in to the guest network</html>", times=random.randint(1, 4)
+    )
     yield from during(world, happening, fault, 0.5)
 
 
@@ -112,8 +118,9 @@ def _(world: World, random: Random, happening: Happening) -> Course:
 
 @kind("sls-wrong-size", SLS, repeats=False)
 def _(world: World, random: Random, happening: Happening) -> Course:
-    action, amount = random.choice((("shorten", 0), ("rawsize", 1), ("rawsize", -1), ("rawsize", 10**12), ("count", 1),
-                                    ("count", -1)))
+    action, amount = random.choice(
+        (("shorten", 0), ("rawsize", 1), ("rawsize", -1), ("rawsize", 10**12), ("count", 1), ("count", -1))
+    )
     fault = Fault(action, call="pull", amount=amount, times=random.randint(1, 6))
     yield from during(world, happening, fault, random.uniform(0.2, 0.8))
 
@@ -127,8 +134,15 @@ def _(world: World, random: Random, happening: Happening) -> Course:
 
 @kind("sls-header-wrong", SLS, repeats=False)
 def _(world: World, random: Random, happening: Happening) -> Course:
-    name, value = random.choice((("x-log-cursor", "not-base64"), ("x-log-cursor", "MA=="), ("x-log-count", "-5"),
-                                 ("x-log-bodyrawsize", "99999999999999"), ("x-log-compresstype", "snappy")))
+    name, value = random.choice(
+        (
+            ("x-log-cursor", "not-base64"),
+            ("x-log-cursor", "MA=="),
+            ("x-log-count", "-5"),
+            ("x-log-bodyrawsize", "99999999999999"),
+            ("x-log-compresstype", "snappy"),
+        )
+    )
     fault = Fault("set_header", call="pull", header=name, value=value, times=random.randint(1, 5))
     yield from during(world, happening, fault, 0.4)
 
@@ -245,7 +259,9 @@ def _split(world: World, random: Random) -> None:
 def _(world: World, random: Random, happening: Happening) -> Course:
     store = world.sls.store
     with store.lock:
-        writable = sorted((shard for shard in store.shards() if not shard.read_only), key=lambda shard: shard.keys.begin)
+        writable = sorted(
+            (shard for shard in store.shards() if not shard.read_only), key=lambda shard: shard.keys.begin
+        )
         if len(writable) > 1:
             store.merge(random.choice(writable[:-1]).number)
             world.struck(happening)

@@ -44,7 +44,9 @@ def inject(world: World, happening: Happening, seconds: float, fault: str, **fie
 
 def _when(random: Random) -> dict[str, Any]:
     count = random.randint(1, 3)
-    return random.choice(({"after_frames": random.randint(1, 60)}, {"after_bytes": random.randint(1, 40_000)})) | {"count": count}
+    return random.choice(({"after_frames": random.randint(1, 60)}, {"after_bytes": random.randint(1, 40_000)})) | {
+        "count": count
+    }
 
 
 @kind("fin", SIEM, outputs=STREAM, repeats=True, weight=1.5)
@@ -70,7 +72,9 @@ def _(world: World, random: Random, happening: Happening) -> Course:
 
 @kind("unread-bytes-lost", SIEM, outputs=STREAM, repeats=True, weight=1.5)
 def _(world: World, random: Random, happening: Happening) -> Course:
-    yield from inject(world, happening, SHORT_S + 0.3, "kill_unread", delay_s=random.uniform(0.1, SHORT_S), **_when(random))
+    yield from inject(
+        world, happening, SHORT_S + 0.3, "kill_unread", delay_s=random.uniform(0.1, SHORT_S), **_when(random)
+    )
 
 
 @kind("closed-at-accept", SIEM, outputs=STREAM, repeats=True, weight=0.7)

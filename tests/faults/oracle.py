@@ -208,8 +208,10 @@ class Obligations:
             if now < until and not at_end:
                 self._late.append((until, event_id, save))
             elif len(self.violations) < 20:
-                self.violations.append(f"checkpoint {save.new} of shard {save.shard} was saved by {save.consumer} "
-                                       f"before {event_id} was stored")
+                self.violations.append(
+                    f"checkpoint {save.new} of shard {save.shard} was saved by {save.consumer} "
+                    f"before {event_id} was stored"
+                )
 
     def _ids_at(self, shard: int, position: int) -> list[str]:
         counts = self._shards[shard]

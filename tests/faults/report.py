@@ -41,13 +41,14 @@ def _head(records: list[dict[str, Any]]) -> list[str]:
     return [
         "# Fault schedules",
         "",
-        "The real agent between the emulators, a seeded random schedule of faults on both sides, and an oracle that owns",
-        "every log (`tests/faults/`). Obligation, checked at every save: once a checkpoint is saved, every log before it",
-        "is in the receiver's durable store or a durable dead letter. At the end of each schedule: every log there, none",
-        "unknown, each byte-equal to what the reference encoder makes of it, duplicates only where a fault explains them,",
-        "a fresh log goes through, no save forced (but first positions), backwards, beyond the end or by a non-owner,",
-        "memory bounded, no secret anywhere. A schedule counts when each of its faults struck while logs were unsettled,",
-        "with at least 3 faults on either side, 5,000 logs and 20 pulls; otherwise it is drawn again.",
+        "The real agent between the emulators, a seeded random schedule of faults on both sides, and an oracle that",
+        "owns every log (`tests/faults/`). Obligation, checked at every save: once a checkpoint is saved, every log",
+        "before it is in the receiver's durable store or a durable dead letter (plain syslog: in the receiving host,",
+        "and in its store within 8 s). At the end of each schedule: every log there, none unknown, each byte-equal to",
+        "what the reference encoder makes of it, duplicates only where a fault explains them, a fresh log goes",
+        "through, no save forced (but first positions), backwards, beyond the end or by a non-owner, memory bounded, no secret",
+        "anywhere. A schedule counts when each of its faults struck while logs were unsettled, with at least 3 faults",
+        "on either side, 5,000 logs and 20 pulls; otherwise it is drawn again.",
         "",
         f"**{len(counted)} schedules that count, {len(failed)} failed.** "
         f"{sum(r['logs'] for r in counted):,} logs, {sum(len(r['faults']) for r in counted):,} faults, "
@@ -60,18 +61,20 @@ def _head(records: list[dict[str, Any]]) -> list[str]:
 
 
 def _outputs(records: list[dict[str, Any]]) -> list[str]:
-    rows = ["## By output", "", "| output | seeds | ok | failed | no draw counted | logs | lost | duplicates | dead letters | expired unread | longest, s | most memory, MB |",
-            "|---|---|---|---|---|---|---|---|---|---|---|---|"]
+    heads = ["output", "seeds", "ok", "failed", "no draw counted", "logs", "lost", "duplicates", "dead letters"]
+    heads += ["expired unread", "longest, s", "most memory, MB"]
+    rows = ["## By output", "", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for output in sorted({record["output"] for record in records}):
         mine = [record for record in records if record["output"] == output]
         verdicts = [record["verdict"] for record in mine]
         lost = sum("lost" in reason for record in mine for reason in record["reasons"])
-        sums = [f"{sum(record[key] for record in mine):,}" for key in ("duplicates", "dead_letters", "expired")]
-        rows.append(
-            f"| {output} | {ranges(record['seed'] for record in mine)} | {verdicts.count('ok')} | {verdicts.count('failed')} "
-            f"| {verdicts.count('void')} | {sum(record['logs'] for record in mine):,} | {lost} | {' | '.join(sums)} "
-            f"| {max(record['seconds'] for record in mine):.0f} | {max(record['peak_bytes'] for record in mine) / 1e6:.0f} |"
-        )
+        cells = [output, ranges(record["seed"] for record in mine)]
+        cells += [f"{verdicts.count(verdict)}" for verdict in ("ok", "failed", "void")]
+        cells += [f"{sum(record['logs'] for record in mine):,}", f"{lost}"]
+        cells += [f"{sum(record[key] for record in mine):,}" for key in ("duplicates", "dead_letters", "expired")]
+        cells += [f"{max(record['seconds'] for record in mine):.0f}"]
+        cells += [f"{max(record['peak_bytes'] for record in mine) / 1e6:.0f}"]
+        rows.append(f"| {' | '.join(cells)} |")
     return [*rows, ""]
 
 
@@ -82,7 +85,12 @@ def _kinds(records: list[dict[str, Any]]) -> list[str]:
             for fault in record["faults"]:
                 if fault["struck"]:
                     struck[fault["kind"]].append(fault["in_flight"])
-    rows = ["## By kind of fault", "", "| kind | struck | logs in flight: least | median | most |", "|---|---|---|---|---|"]
+    rows = [
+        "## By kind of fault",
+        "",
+        "| kind | struck | logs in flight: least | median | most |",
+        "|---|---|---|---|---|",
+    ]
     for name, counts in sorted(struck.items()):
         ordered = sorted(counts)
         rows.append(f"| {name} | {len(ordered)} | {ordered[0]} | {ordered[len(ordered) // 2]} | {ordered[-1]} |")
@@ -93,8 +101,12 @@ def _failures(records: list[dict[str, Any]]) -> list[str]:
     failed = [record for record in records if record["verdict"] == "failed"]
     if not failed:
         return ["No schedule failed."]
-    rows = ["## Failed", ""]
-    for record in failed:
-        rows.append(f"- `--seeds {record['seed']}-{record['seed']} --output {record['output']} --attempt {record['attempt']}`: "
-                    f"{record['reasons'][0].splitlines()[0][:200] if record['reasons'] else ''}")
-    return rows
+    return ["## Failed", "", *(f"- `{_command(record)}`: {_first_reason(record)}" for record in failed)]
+
+
+def _command(record: dict[str, Any]) -> str:
+    return f"--seeds {record['seed']}-{record['seed']} --output {record['output']} --attempt {record['attempt']}"
+
+
+def _first_reason(record: dict[str, Any]) -> str:
+    return record["reasons"][0].splitlines()[0][:200] if record["reasons"] else ""

@@ -47,8 +47,9 @@ class Kind:
 KINDS: dict[str, Kind] = {}
 
 
-def kind(name: str, side: str, *, outputs: Iterable[str] = OUTPUTS, repeats: bool, weight: float = 1.0,
-         once: bool = False) -> Callable[[Callable[..., Course]], Callable[..., Course]]:
+def kind(
+    name: str, side: str, *, outputs: Iterable[str] = OUTPUTS, repeats: bool, weight: float = 1.0, once: bool = False
+) -> Callable[[Callable[..., Course]], Callable[..., Course]]:
     """Register a fault; see `Kind`."""
 
     def register(begin: Callable[..., Course]) -> Callable[..., Course]:
@@ -101,7 +102,11 @@ def draw(seed: int, output: str, attempt: int) -> Schedule:
     """Draw the schedule that a seed stands for; a further attempt is another schedule."""
     random = Random(f"{seed}/{output}/{attempt}")
     names: list[str] = []
-    counts = ((SLS, random.choice((3, 3, 4))), (SIEM, random.choice((3, 3, 4, 5))), (PROCESS, random.choice((0, 1, 1, 2))))
+    counts = (
+        (SLS, random.choice((3, 3, 4))),
+        (SIEM, random.choice((3, 3, 4, 5))),
+        (PROCESS, random.choice((0, 1, 1, 2))),
+    )
     for side, count in counts:
         names += _choose([k for k in KINDS.values() if k.side == side and output in k.outputs], count, random)
     random.shuffle(names)

@@ -41,7 +41,7 @@ CLONE = 9
 Receiver = Union[HecEmulator, SyslogEmulator, RelpEmulator]
 
 
-class Broken(AssertionError):
+class BrokenPromiseError(AssertionError):
     """The agent did not do what it promises."""
 
 
@@ -66,7 +66,10 @@ class Agents:
     def start(self, instance: int, consumer: int | None = None) -> AgentProcess:
         """Start an instance, for the first time or again."""
         if instance not in self.all:
-            tables = {**self._tables, "sls": {**self._tables["sls"], "consumer_name": f"consumer-{consumer or instance}"}}
+            tables = {
+                **self._tables,
+                "sls": {**self._tables["sls"], "consumer_name": f"consumer-{consumer or instance}"},
+            }
             self.all[instance] = AgentProcess(self._folder, tables, instance=instance)
             self.folders.append(self.all[instance].folder)
         self.expected_ends[instance] = set()
@@ -197,16 +200,14 @@ class World:
         """Run it to its end.
 
         Raises:
-            Broken: a promise was broken, said in full.
+            BrokenPromiseError: a promise was broken, said in full.
         """
         with self._stack:
             self._stack.enter_context(self.sls)
             self._stack.enter_context(self.siem)
             self.agents = Agents(self._folder, self._tables(), seconds=0.2)
             self._stack.callback(self.agents.close)
-            self.obligations = Obligations(
-                self.sls, self.siem.store, self.agents.folders, patient=self.output in PLAIN
-            )
+            self.obligations = Obligations(self.sls, self.siem.store, self.agents.folders, patient=self.output in PLAIN)
             self._begin()
             self._let_happen()
             self.quiet_from_s = now_s()
@@ -230,7 +231,11 @@ class World:
         began = time.monotonic()
         waiting = sorted(self.schedule.faults, key=lambda happening: happening.at_s)
         self._courses = [
-            (began + happening.at_s, happening, KINDS[happening.kind].begin(self, self.schedule.random(happening.number), happening))
+            (
+                began + happening.at_s,
+                happening,
+                KINDS[happening.kind].begin(self, self.schedule.random(happening.number), happening),
+            )
             for happening in waiting
         ]
         while True:
@@ -279,12 +284,12 @@ class World:
         """Let time pass until the condition holds.
 
         Raises:
-            Broken: it did not come about in time.
+            BrokenPromiseError: it did not come about in time.
         """
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
-                raise Broken(f"{what} did not come about within {seconds:g} s")
+                raise BrokenPromiseError(f"{what} did not come about within {seconds:g} s")
             self._tick()
 
     def struck(self, happening: Happening, at_s: float | None = None) -> None:
@@ -317,9 +322,11 @@ class World:
         self._absent = self._expect()
         try:
             self.until(self._everything_is_there, QUIET_S, "the arrival of every log and its checkpoint")
-        except Broken as exc:
+        except BrokenPromiseError as exc:
             behind = self.obligations.in_flight()
-            raise Broken(f"{exc}; {len(self._absent)} missing, {sorted(self._absent)[:5]}, {behind} not saved") from exc
+            raise BrokenPromiseError(
+                f"{exc}; {len(self._absent)} missing, {sorted(self._absent)[:5]}, {behind} not saved"
+            ) from exc
 
     def _expect(self) -> set[str]:
         digests, _ = self.obligations.expected()
@@ -359,7 +366,10 @@ class World:
         found: list[str] = []
 
         def read() -> bool:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer,
+            ):
                 found.append(answer.read().decode())
             return bool(found)
 
