@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from sls_siem.cli.bench_case import CASES, Case
-from sls_siem.cli.bench_measure import Plan, Shipper, Stage, measure
+from sls_siem.cli.bench_measure import Plan, Run, Shipper, Stage, measure
 from sls_siem.cli.bench_report import document
 from sls_siem.cli.demo_report import Progress
 from sls_siem.cli.demo_rig import ended_cleanly, scratch
@@ -38,13 +38,18 @@ def entries(outputs: tuple[str, ...]) -> list[Entry]:
 
 
 def compare(chosen: list[Entry], plan: Plan) -> dict[str, Any]:
-    """Measure every entry; the document of `sls-siem bench --json`, each result with its ratios to the baselines."""
+    """Measure every entry; the document of `sls-siem bench --json`, each result with its ratios to the baselines.
+
+    Every entry has its first run before any has its second, so that a machine whose speed changes is fair to all.
+    """
     progress = Progress()
-    results = []
-    for entry in chosen:
-        progress.say(f"{entry.case.name}: {plan.runs} runs of {plan.seconds:g} s")
-        with ended_cleanly() as stack, Stage(entry.case, scratch(stack)) as stage:
-            results.append((entry.case, measure(stage, plan, partial(entry.start, stage))))
+    runs: list[list[Run]] = [[] for _ in chosen]
+    for turn in range(1, plan.runs + 1):
+        for entry, found_so_far in zip(chosen, runs):
+            progress.say(f"run {turn} of {plan.runs}: {entry.case.name}")
+            with ended_cleanly() as stack, Stage(entry.case, scratch(stack)) as stage:
+                found_so_far += measure(stage, replace(plan, runs=1), partial(entry.start, stage))
+    results = [(entry.case, measured) for entry, measured in zip(chosen, runs)]
     found = document(results, plan)
     medians = {row["case"]: row["raw_mb_per_cpu_s"]["median"] for row in found["results"]}
     for row in found["results"]:
