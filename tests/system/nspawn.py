@@ -89,9 +89,9 @@ class Host:
 
     def __exit__(self, *_exc: object) -> None:
         if self._process is not None:
+            # Its init's end is the end of every process in it; nspawn then ends by itself.
             with contextlib.suppress(OSError):
-                # What nspawn's own init takes as "power off".
-                os.kill(self.leader or self._process.pid, signal.SIGRTMIN + 4 if self.leader else signal.SIGKILL)
+                os.kill(self.leader or self._process.pid, signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(30)
             if self._process.poll() is None:

@@ -1,0 +1,188 @@
+"""One booted host between an SLS and a HEC on this machine: what is stored there, what arrived, how its units are."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sls_siem.emulator.hec import HecEmulator
+from sls_siem.emulator.loggroups import make_group
+from sls_siem.emulator.sls import SlsEmulator
+from tests.system.nspawn import Host
+
+SHARDS = 10
+INSTANCES = range(1, 11)
+LOGS_A_GROUP = 500
+PROJECT, LOGSTORE = "p", "ls"
+UNITS = "sls-siem@{1..10}"
+
+
+class World:
+    """The host, the emulators, and the ids of every log that was ever stored.
+
+    Args:
+        host: a booted one.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.sls = SlsEmulator(project=PROJECT, logstore=LOGSTORE, shards=SHARDS)
+        self.hec = HecEmulator()
+        self.key = ("", "")
+        self._stack = contextlib.ExitStack()
+        self._lock = threading.Lock()
+        self._stored = 0
+        self._positions = dict.fromkeys(range(SHARDS), 0)
+
+    def __enter__(self) -> World:
+        self._stack.enter_context(self.sls)
+        self._stack.enter_context(self.hec)
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._stack.close()
+
+    # --- the package ---
+
+    def add_repository(self, name: str, folder: Path) -> None:
+        """Copy a repository to the host, without telling apt."""
+        shutil.copytree(folder, self.host.root / "srv" / name)
+        for path in [self.host.root / "srv" / name, *(self.host.root / "srv" / name).rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+    def install_from(self, name: str) -> str:
+        """Do what the README says: key, source, install (or upgrade)."""
+        return self.host.sh(
+            f"""set -e
+            rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*
+            install -m 644 /srv/{name}/sls-siem-agent.gpg /usr/share/keyrings/
+            install -m 644 /srv/{name}/sls-siem-agent.sources /etc/apt/sources.list.d/
+            apt-get -q update && apt-get -q -y install sls-siem-agent""",
+            timeout=300,
+        )
+
+    # --- configuration ---
+
+    def configure(self, *, secrets: bool = True) -> None:
+        """Write agent.toml, and the secrets."""
+        self.host.write(
+            "/etc/sls-siem/agent.toml",
+            f"""[sls]
+endpoint = "{self.sls.url}"
+project = "{PROJECT}"
+logstore = "{LOGSTORE}"
+consumer_group = "siem"
+region = "cn-test"
+start = "begin"
+heartbeat_s = 1
+group_timeout_s = 6
+[siem]
+output = "hec"
+[hec]
+urls = ["{self.hec.url}"]
+[delivery]
+checkpoint_s = 0.5
+[log]
+level = "debug"
+""",
+            mode=0o640,
+            group="sls-siem",
+        )
+        if secrets:
+            self.rotate_key("key-one", "secret-of-key-one-7f3a")
+            self.write_secret("hec-token", self.hec.token)
+
+    def rotate_key(self, key_id: str, secret: str) -> None:
+        """Make a new access key known to SLS and write it; the old one stays valid until `forget_key`."""
+        self.sls.add_key(key_id, secret)
+        self.key = (key_id, secret)
+        self.write_secret("sls-access-key-id", key_id)
+        self.write_secret("sls-access-key-secret", secret)
+
+    def write_secret(self, name: str, value: str) -> None:
+        self.host.write(f"/etc/sls-siem/credentials/{name}", value + "\n", mode=0o600)
+
+    # --- logs ---
+
+    def store(self, logs: int) -> None:
+        """Store at least so many logs on SLS, spread over the shards."""
+        groups = -(-logs // LOGS_A_GROUP)
+        for number in range(groups):
+            self.store_group(number % SHARDS)
+
+    def store_group(self, shard: int) -> None:
+        with self._lock:
+            first, self._stored = self._stored, self._stored + LOGS_A_GROUP
+            self._positions[shard] += 1
+        logs = [{"seq": str(first + index), "message": "user signed in from the office"} for index in range(LOGS_A_GROUP)]
+        self.sls.store.append(shard, [make_group(logs, time=int(time.time()))])
+
+    @contextlib.contextmanager
+    def load(self, every_s: float = 0.05) -> Iterator[None]:
+        """Store groups without a pause while the block runs."""
+        over = threading.Event()
+
+        def store() -> None:
+            number = 0
+            while not over.wait(every_s):
+                self.store_group(number % SHARDS)
+                number += 1
+
+        thread = threading.Thread(target=store)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def wait_for_all(self, seconds: float = 90) -> None:
+        """Wait until as many ids have arrived as logs were stored."""
+        self.host.until(lambda: len(self.hec.store) >= self._stored, seconds, f"{self._stored} logs to arrive")
+
+    def assert_complete(self, *, repeated: bool) -> None:
+        """Every log that was stored arrived, and no other; once, unless `repeated` allows more."""
+        expected = {
+            f"{shard}-{group.position}-{index}"
+            for group in self.sls.store.stored()
+            for shard in [group.shard]
+            for index in range(LOGS_A_GROUP)
+        }
+        missing = expected - set(self.hec.store.ids())
+
+        assert not missing, f"{len(missing)} of {len(expected)} lost, such as {sorted(missing)[:3]}"
+        assert len(self.hec.store) == len(expected) == self._stored
+        if not repeated:
+            assert {} == self.hec.store.duplicates()
+
+    # --- units ---
+
+    def start_all(self) -> None:
+        self.host.sh(f"systemctl start {UNITS}")
+
+    def stop_all(self) -> None:
+        self.host.sh(f"systemctl stop {UNITS}")
+
+    def active(self) -> int:
+        out = self.host.run("systemctl", "list-units", "--plain", "--no-legend", "--state=active", "sls-siem@*")
+        return len(out.splitlines())
+
+    def status(self, instance: int) -> dict[str, Any]:
+        """Return an instance's status.json; empty while there is none."""
+        path = Path(f"/proc/{self.host.leader}/root/run/sls-siem/{instance}/status.json")
+        with contextlib.suppress(OSError, ValueError):
+            return json.loads(path.read_text())
+        return {}
+
+    def held(self) -> dict[int, list[int]]:
+        """Return the shards of every instance, as it says itself."""
+        return {number: [row["shard"] for row in self.status(number).get("shards", [])] for number in INSTANCES}
+
+    def all_shards_held(self) -> bool:
+        return sorted(shard for shards in self.held().values() for shard in shards) == list(range(SHARDS))
