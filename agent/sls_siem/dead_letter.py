@@ -100,6 +100,13 @@ class DeadLetter:
             raise DeadLetterError(f"not a dead letter: {line[:80]!r}: {exc}") from exc
 
 
+def _letter_or_none(line: bytes) -> Optional[DeadLetter]:
+    try:
+        return DeadLetter.from_line(line)
+    except DeadLetterError:
+        return None
+
+
 def _as_text(data: bytes) -> Optional[str]:
     try:
         return data.decode("utf-8")
@@ -156,6 +163,9 @@ class DeadLetters:
                     " `sls-siem dead-letter list`, then retry or purge them; the agent holds until then"
                 )
             try:
+                if before and not self._ends_a_line(before):
+                    # The process died while it wrote the last one, which was not settled then.
+                    _write_whole(descriptor, b"\n")
                 _write_whole(descriptor, line)
                 os.fsync(descriptor)
             except OSError:
@@ -167,26 +177,27 @@ class DeadLetters:
         if fresh:
             self._sync_directory()
 
+    def _ends_a_line(self, size: int) -> bool:
+        with self._path.open("rb") as stream:
+            stream.seek(size - 1)
+            return stream.read(1) == b"\n"
+
     def letters(self) -> list[DeadLetter]:
         """Read every letter, oldest first; a line that is none is left out.
 
         Raises:
             DeadLetterError: the file cannot be read.
         """
-        return [letter for letter, _ in self._read()]
+        return [letter for letter, _ in self._read() if letter is not None]
 
-    def _read(self) -> list[tuple[DeadLetter, bytes]]:
+    def _read(self) -> list[tuple[Optional[DeadLetter], bytes]]:
         try:
             lines = self._path.read_bytes().splitlines(keepends=True)
         except FileNotFoundError:
             return []
         except OSError as exc:
             raise DeadLetterError(f"{self._path} cannot be read: {exc.strerror or exc}") from exc
-        found = []
-        for line in lines:
-            with contextlib.suppress(DeadLetterError):
-                found.append((DeadLetter.from_line(line), line))
-        return found
+        return [(_letter_or_none(line), line) for line in lines]
 
     def remove(self, event_ids: set[str]) -> int:
         """Delete the letters with these ids; returns how many there were.
@@ -197,7 +208,8 @@ class DeadLetters:
         try:
             with self._locked():
                 found = self._read()
-                kept = [line for letter, line in found if letter.event_id not in event_ids]
+                # A line that is no letter stays: whatever it is, nobody asked for its end.
+                kept = [line for letter, line in found if letter is None or letter.event_id not in event_ids]
                 self._replace(b"".join(kept))
                 return len(found) - len(kept)
         except OSError as exc:

@@ -136,3 +136,23 @@ def test_two_writers_never_mix_their_lines(tmp_path: Path) -> None:
 
     assert 80 == len(DeadLetters(tmp_path, 10**9).letters())
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 4096
+
+
+def test_a_letter_behind_a_half_written_line_can_be_read(tmp_path: Path) -> None:
+    letters = DeadLetters(tmp_path, 10_000)
+    letters.append(LETTER)
+    with letters.path.open("ab") as stream:
+        stream.write(LETTER.to_line()[:20])
+    letters.append(LETTER)
+
+    assert [LETTER, LETTER] == letters.letters()
+
+
+def test_removing_letters_leaves_a_line_that_is_none(tmp_path: Path) -> None:
+    letters = DeadLetters(tmp_path, 10_000)
+    letters.append(LETTER)
+    with letters.path.open("ab") as stream:
+        stream.write(b"what is this?\n")
+
+    assert 1 == letters.remove({LETTER.event_id})
+    assert b"what is this?\n" == letters.path.read_bytes()
