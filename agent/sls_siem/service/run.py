@@ -92,7 +92,8 @@ def run(path: Path, instance: int, environ: Mapping[str, str], *, until_caught_u
     metrics = Metrics()
     health = Health()
     redactor = Redactor(config, environ)
-    handler = logs.set_up(config.log.level, redact=redactor, dropped=metrics.log_lines_dropped.inc)
+    dropped = metrics.log_lines_dropped.inc
+    handler = logs.set_up(config.log.level, redact=redactor, dropped=dropped, identifier=f"sls-siem-{instance}")
     signals = Signals()
     lock = InstanceLock(instance)
     try:
