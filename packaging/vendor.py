@@ -134,7 +134,9 @@ def write_lock() -> None:
             pins[requirement] = {_sha256(path) for path in folder.iterdir()}
     lines = ["# Written by `packaging/vendor.py lock`: the libraries in the packages, for amd64 and arm64."]
     for requirement in sorted(pins):
-        lines.append(" \\\n".join([requirement, *(f"    --hash=sha256:{digest}" for digest in sorted(pins[requirement]))]))
+        lines.append(
+            " \\\n".join([requirement, *(f"    --hash=sha256:{digest}" for digest in sorted(pins[requirement]))])
+        )
     LOCK.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -267,13 +269,17 @@ def _strip(folder: Path, arch: str) -> None:
     strip = shutil.which(f"{machine}-linux-gnu-strip")
     objdump = shutil.which(f"{machine}-linux-gnu-objdump")
     if strip is None or objdump is None:
-        raise SystemExit(f"{machine}-linux-gnu-strip is missing: apt-get install binutils-{machine.replace('_', '-')}-linux-gnu")
+        raise SystemExit(
+            f"{machine}-linux-gnu-strip is missing: apt-get install binutils-{machine.replace('_', '-')}-linux-gnu"
+        )
     for library in sorted(folder.rglob("*.so")):
         subprocess.run([strip, "--strip-unneeded", "--remove-section=.comment", str(library)], check=True, timeout=60)
         symbols = subprocess.run([objdump, "-T", str(library)], check=True, capture_output=True, text=True, timeout=60)
         versions = [tuple(map(int, text.split("."))) for text in re.findall(r"GLIBC_(\d+\.\d+)", symbols.stdout)]
         if max(versions, default=(0, 0)) > OLDEST_GLIBC:
-            raise SystemExit(f"{library.name} needs glibc {max(versions)}, the oldest supported system has {OLDEST_GLIBC}")
+            raise SystemExit(
+                f"{library.name} needs glibc {max(versions)}, the oldest supported system has {OLDEST_GLIBC}"
+            )
 
 
 def _sbom(components: list[tuple[Pin, Path]], folder: Path) -> dict[str, object]:

@@ -174,7 +174,9 @@ class Host:
 
     def show(self, unit: str, name: str) -> str:
         """Return a property of a unit."""
-        return self.run("systemctl", "show", "-P", name, unit).strip() if self._knows_p() else self._show_old(unit, name)
+        return (
+            self.run("systemctl", "show", "-P", name, unit).strip() if self._knows_p() else self._show_old(unit, name)
+        )
 
     def _knows_p(self) -> bool:
         return RELEASES[self.release] >= 252

@@ -113,7 +113,9 @@ sys.exit(main())
         f"/etc/systemd/system/{HUNG}.service.d/hang.conf",
         "[Service]\nExecStart=\nExecStart=/opt/hang.py run --instance 50\n",
     )
-    world.host.write("/etc/sls-siem/instances/50.toml", '[sls]\nconsumer_group = "other"\n', mode=0o640, group="sls-siem")
+    world.host.write(
+        "/etc/sls-siem/instances/50.toml", '[sls]\nconsumer_group = "other"\n', mode=0o640, group="sls-siem"
+    )
     world.host.run("systemctl", "daemon-reload")
     world.host.run("systemctl", "start", HUNG)
 

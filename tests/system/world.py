@@ -120,7 +120,9 @@ level = "debug"
         with self._lock:
             first, self._stored = self._stored, self._stored + LOGS_A_GROUP
             self._positions[shard] += 1
-        logs = [{"seq": str(first + index), "message": "user signed in from the office"} for index in range(LOGS_A_GROUP)]
+        logs = [
+            {"seq": str(first + index), "message": "user signed in from the office"} for index in range(LOGS_A_GROUP)
+        ]
         self.sls.store.append(shard, [make_group(logs, time=int(time.time()))])
 
     @contextlib.contextmanager
