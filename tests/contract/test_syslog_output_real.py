@@ -17,7 +17,7 @@ from tests.unit.siem.support import Ledger, TestGate, TestTime, deliver, framed,
 pytestmark = pytest.mark.contract
 
 # As rsyslog writes a message here, and as syslog-ng writes its structured data.
-_WHOLE = re.compile(rb'id="0-([0-9]+)-0" logstore="ls"\] x{20}|"id":"0-([0-9]+)-0"')
+_WHOLE = re.compile(rb'id=\\?"0-([0-9]+)-0\\?" logstore=\\?"ls\\?"\] x{20}|"id":"0-([0-9]+)-0"')
 
 
 class RsyslogRelp(Rsyslog):

@@ -281,7 +281,7 @@ def test_a_process_that_was_stopped_beyond_its_lease_sends_nothing_when_it_goes_
         beats_before = len(sls.history.heartbeats)
         agent.signal(signal.SIGCONT)
         until(lambda: len(sls.history.heartbeats) > beats_before + 1, 10)
-        time.sleep(1.0)
+        until(lambda: [one for one in hec.requests() if one.at_s > resumed_at + 0.2], 20, "the next request")
     answered = sorted(beat.at for beat in sls.history.heartbeats if not beat.refused)
     sends = [record.at_s for record in hec.requests() if record.at_s > resumed_at]
     first_answer = min(at for at in answered if at > resumed_at)
@@ -345,7 +345,7 @@ def test_an_expired_cursor_that_the_service_serves_from_begin_is_found_as_a_gap(
 
 def test_a_logstore_made_anew_is_read_from_its_oldest_log(sls, hec, token_file, tmp_path, agents) -> None:
     fill(sls, 3, shard=0)
-    sls.store.create_group(GROUP, timeout_s=5, in_order=False)
+    sls.store.create_group(GROUP, timeout_s=5, in_order=False, quota=30)
     sls.store.set_checkpoint(GROUP, 0, _cursor(sls.store.shard(0).end + 10_000))
     agent = agent_for(agents, tmp_path, sls, hec, token_file)
     until(lambda: len(hec.store) == 60)
