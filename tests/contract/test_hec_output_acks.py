@@ -243,9 +243,7 @@ def test_polling_goes_on_while_an_address_is_down(gate: TestGate, lane_to: Calla
         assert ledger.lost == []
 
 
-def test_finish_waits_for_outstanding_acknowledgements(
-    hec: HecEmulator, lane_to: Callable[..., Lane]
-) -> None:
+def test_finish_waits_for_outstanding_acknowledgements(hec: HecEmulator, lane_to: Callable[..., Lane]) -> None:
     hec.configure(index_delay_s=0.4)
     lane = lane_to()
     lane.send(payload_of(hec_events(0, 1)), "t")

@@ -53,9 +53,7 @@ def expected(count: int, pad: int = 20) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("framing", ["lf", "octet-counting"])
-def test_frames_arrive_and_settle_after_settle_s(
-    lane_to: Callable[..., Lane], gate: TestGate, framing: str
-) -> None:
+def test_frames_arrive_and_settle_after_settle_s(lane_to: Callable[..., Lane], gate: TestGate, framing: str) -> None:
     with SyslogEmulator(framing=framing, rfc="5424") as siem:
         lane = lane_to(siem.url, framing=framing)
         began = gate.clock()
@@ -278,9 +276,7 @@ def test_finish_over_tls_settles_by_the_receivers_close(
 
 
 @pytest.mark.parametrize("on_peer_fin", ["hold", "reset"])
-def test_finish_settles_nothing_without_a_fin(
-    lane_to: Callable[..., Lane], gate: TestGate, on_peer_fin: str
-) -> None:
+def test_finish_settles_nothing_without_a_fin(lane_to: Callable[..., Lane], gate: TestGate, on_peer_fin: str) -> None:
     with SyslogEmulator(on_peer_fin=on_peer_fin) as siem:
         lane = lane_to(siem.url, settle_s=60.0)
         lane.send(framed(syslog_frames(0, 10)), 0)

@@ -74,9 +74,7 @@ class HecOutput:
     def _route(self, url: str) -> Route:
         hec = self._config.hec
         connection = HttpConnection(url, tls=self._tls, server_name=self._config.tls.server_name)
-        return Route(
-            self._dialer(url), connection, self._shared.tokens, timeout_s=hec.timeout_s, compress=hec.gzip
-        )
+        return Route(self._dialer(url), connection, self._shared.tokens, timeout_s=hec.timeout_s, compress=hec.gzip)
 
     def _dialer(self, url: str) -> Dialer:
         return Dialer(url, self._tls, self._config.tls.server_name)

@@ -152,7 +152,9 @@ class AckBook:
 
     def next_expiry(self) -> Optional[float]:
         """When the first token runs out, on the clock's scale."""
-        return min((each.expires_at for each in self._receipts.values() if each.waiting and not each.lost), default=None)
+        return min(
+            (each.expires_at for each in self._receipts.values() if each.waiting and not each.lost), default=None
+        )
 
     def expire(self) -> int:
         """Count the tokens as lost that have waited too long; returns their number."""

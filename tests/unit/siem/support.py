@@ -14,9 +14,7 @@ from sls_siem.config import Config, HecConfig, SiemConfig, SlsConfig, SyslogConf
 from sls_siem.errors import Stopped
 from sls_siem.siem.output import Lane, Rejection, Report, Token
 
-SLS = SlsConfig(
-    endpoint="http://127.0.0.1:1", project="p", logstore="ls", consumer_group="g", consumer_name="c"
-)
+SLS = SlsConfig(endpoint="http://127.0.0.1:1", project="p", logstore="ls", consumer_group="g", consumer_name="c")
 
 
 class TestTime:
