@@ -133,10 +133,10 @@ def write_lock() -> None:
                     _pip(folder, kind, [requirement], target)
             pins[requirement] = {_sha256(path) for path in folder.iterdir()}
     lines = ["# Written by `packaging/vendor.py lock`: the libraries in the packages, for amd64 and arm64."]
-    for requirement in sorted(pins):
-        lines.append(
-            " \\\n".join([requirement, *(f"    --hash=sha256:{digest}" for digest in sorted(pins[requirement]))])
-        )
+    lines += [
+        " \\\n".join([requirement, *(f"    --hash=sha256:{digest}" for digest in sorted(hashes))])
+        for requirement, hashes in sorted(pins.items())
+    ]
     LOCK.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Hosts with the package installed from the repository just built, and the servers on this machine that they talk to."""
+"""Hosts that can install the package from the repository just built, and servers on this machine for them."""
 
 from __future__ import annotations
 

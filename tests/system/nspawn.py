@@ -110,13 +110,13 @@ class Host:
         self._cgroups = _own_cgroups(self.folder.name)
         command = ["systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "--boot", "--resolv-conf=off"]
         command += [f"--directory={self.root}", f"--machine={self.folder.name.replace('_', '-')[:60]}"]
+        enter = "".join(f"echo $$ >{group}/cgroup.procs; " for group in self._cgroups)
         with (self.folder / "console.log").open("wb") as log:
             self._process = subprocess.Popen(
-                command,
+                ["sh", "-c", f'{enter}exec "$@"', "sh", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=lambda: _enter(self._cgroups),
             )
         self.leader = int(self.until(self._find_leader, 30, "nspawn's init"))
         self.until(self._is_up, 60, f"{self.release} to be up")
@@ -174,14 +174,6 @@ class Host:
 
     def show(self, unit: str, name: str) -> str:
         """Return a property of a unit."""
-        return (
-            self.run("systemctl", "show", "-P", name, unit).strip() if self._knows_p() else self._show_old(unit, name)
-        )
-
-    def _knows_p(self) -> bool:
-        return RELEASES[self.release] >= 252
-
-    def _show_old(self, unit: str, name: str) -> str:
         return self.run("systemctl", "show", "--value", "-p", name, unit).strip()
 
     def journal(self, *arguments: str) -> str:
@@ -199,11 +191,6 @@ def _own_cgroups(name: str) -> list[Path]:
             (parent / name).mkdir()
             made.append(parent / name)
     return made
-
-
-def _enter(groups: list[Path]) -> None:
-    for group in groups:
-        (group / "cgroup.procs").write_text(str(os.getpid()))
 
 
 def _remove_cgroup(group: Path) -> None:
