@@ -9,7 +9,7 @@ event id), on a replay `sls_replay=1`; then without a table of fields `msg`, the
 marks, or with one the mapped keys in the order of the table. A field that is missing, empty or `-` is left out. The
 custom fields of the dictionary (`cs1`, `cn1`, `c6a2`, `flexString1`, `deviceCustomDate1` …) are followed by their
 label, the name of the field, unless the table has a label of its own. In values `\` and `=` get a backslash, CR and LF
-become `\r` and `\n`; pipes stay. NUL, for which CEF has no escape, becomes a space where a line end ends a frame.
+become `\r` and `\n`; pipes stay. NUL, for which CEF has no escape, becomes a space on syslog.
 
 Shortened, it ends with `__truncated__=true`; JSON in `msg` is shortened by its own rules and still parses.
 
@@ -67,12 +67,10 @@ class CefFormat:
         json_format: writes the event in `msg`.
         with_id: write `externalId`.
         replay: mark the event as sent again on purpose.
-        one_line: NUL may not appear.
+        no_nul: NUL may not appear.
     """
 
-    def __init__(
-        self, cef: CefSettings, json_format: JsonFormat, *, with_id: bool, replay: bool, one_line: bool
-    ) -> None:
+    def __init__(self, cef: CefSettings, json_format: JsonFormat, *, with_id: bool, replay: bool, no_nul: bool) -> None:
         texts = ((cef.vendor, 63), (cef.product, 63), (cef.version, 31), (cef.event_id, 1023), (cef.name, 512))
         fields = [HeaderField(Template(text), length) for text, length in texts]
         self.header = PipeHeader(b"CEF:0|", fields, escape_header)
@@ -81,7 +79,7 @@ class CefFormat:
         self.json_format = json_format
         self.with_id = with_id
         self.replay = b"%b=1" % REPLAY if replay else b""
-        self.one_line = one_line
+        self.no_nul = no_nul
 
     def open(self, meta: GroupMeta) -> CefGroup:
         return CefGroup(self, meta)
@@ -144,7 +142,7 @@ class CefGroup:
             value = self._fields.find(name)
             if value not in _NOTHING and value is not None:
                 text = to_text(value)
-                if self._parent.one_line:
+                if self._parent.no_nul:
                     text = text.replace(b"\x00", b" ")
                 members.append(Member(key, escape_value(text), label))
         return members

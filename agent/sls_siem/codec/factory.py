@@ -100,18 +100,19 @@ def _writer(settings: EncoderSettings) -> Writer:
 
 def _format(settings: EncoderSettings, marks: Marks) -> EventFormat:
     json_fields = frozenset(name.encode() for name in settings.json_fields)
-    one_line = settings.output == "syslog" and settings.syslog.framing == "lf"
+    on_syslog = settings.output == "syslog"
     if settings.format == "json":
         return JsonFormat(json_fields, marks)
     if settings.format == "kv":
         return KvFormat(marks)
     if settings.format == "raw":
+        one_line = on_syslog and settings.syslog.framing == "lf"
         return RawFormat(settings.raw_field.encode(), JsonFormat(json_fields, marks), one_line=one_line)
     if settings.format == "cef":
         # The id is in every CEF event; a replay is marked where nothing around the event does.
         with_id = bool(settings.event_id_field)
         inner = JsonFormat(json_fields, Marks())
-        return CefFormat(settings.cef, inner, with_id=with_id, replay=marks.replay, one_line=one_line)
+        return CefFormat(settings.cef, inner, with_id=with_id, replay=marks.replay, no_nul=on_syslog)
     if settings.format == "leef":
-        return LeefFormat(settings.leef, marks, one_line=one_line)
+        return LeefFormat(settings.leef, marks, no_nul=on_syslog)
     raise ConfigError([f"siem.format: {settings.format!r} is unknown, use json, kv, raw, cef or leef"])

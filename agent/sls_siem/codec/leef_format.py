@@ -5,7 +5,8 @@ with a TAB between them: `devTime` and `devTimeFormat`; the event id and, on a r
 around the event carries them; then without a table of fields every member as in format `json` under its own name, or
 with one the mapped keys in the order of the table. A mapped field that is missing, empty or `-` is left out.
 
-LEEF has no escapes. In values TAB, CR and LF become a space, and NUL where a line end ends a frame. In the header `|`,
+LEEF has no escapes. In values TAB, CR and LF become a space, and on syslog NUL too: rsyslog drops every TAB of a
+message that holds one, and with them the pairs. In the header `|`,
 `^` and TAB become a space too, an empty field is `-`, and the event id is cut to 255 characters. In keys everything
 that could end them, `=`, `|`, `^` and control characters, becomes `_`; so does an empty key. After that, names are made
 unique as everywhere (`text.Names`); the four keys that say what the time of the event is are the format's own, so a
@@ -40,7 +41,7 @@ _RESERVED = (b"devTime", b"devTimeFormat", b"calLanguage", b"calCountryOrRegion"
 _LEAST_HEADER = 24
 
 _IN_VALUE = bytes(0x20 if code in b"\t\r\n" else code for code in range(256))
-_IN_LINE = bytes(0x20 if code in b"\t\r\n\x00" else code for code in range(256))
+_WITHOUT_NUL = bytes(0x20 if code in b"\t\r\n\x00" else code for code in range(256))
 _IN_HEADER = bytes(0x20 if code in b"\t|^" else code for code in range(256))
 _IN_KEY = bytes(0x5F if code in b"=|^\x7f" or code < 0x20 else code for code in range(256))
 
@@ -56,10 +57,10 @@ class LeefFormat:
     Args:
         leef: settings of the format.
         marks: what the event itself carries.
-        one_line: NUL may not appear.
+        no_nul: NUL may not appear.
     """
 
-    def __init__(self, leef: LeefSettings, marks: Marks, *, one_line: bool) -> None:
+    def __init__(self, leef: LeefSettings, marks: Marks, *, no_nul: bool) -> None:
         # IBM limits the event id only; no other field of a header is a text of the log as a rule.
         texts = ((leef.vendor, 255), (leef.product, 255), (leef.version, 255), (leef.event_id, 255))
         fields = [HeaderField(Template(text), length) for text, length in texts]
@@ -69,7 +70,7 @@ class LeefFormat:
         self.mapped = None if mapped is None else [(key.encode() + b"=", name.encode()) for key, name in mapped]
         self.marks = Marks(clean_key(marks.id_field) if marks.id_field else b"", marks.replay)
         self.layouts = LayoutCache(_lay_out)
-        self._table = _IN_LINE if one_line else _IN_VALUE
+        self._table = _WITHOUT_NUL if no_nul else _IN_VALUE
 
     def open(self, meta: GroupMeta) -> LeefGroup:
         return LeefGroup(self, meta)

@@ -55,7 +55,7 @@ def test_mapped_values_come_back_as_they_were(found, where):
     expected = {"rt": "1433188255000", "externalId": "3-1000-0"}
     for (key, label), value in zip((("src", ""), ("request", ""), ("cs1", "c"), ("cn2", "d")), found):
         if value not in (b"", b"-"):
-            expected[key] = text(value).replace("\0", " ") if where == "lf" else text(value)
+            expected[key] = text(value) if where == "hec" else text(value).replace("\0", " ")
             expected.update({f"{key}Label": label} if label else {})
 
     assert {key: value.rstrip(" ") for key, value in event.pairs} == {

@@ -96,11 +96,13 @@ def test_mapped_fields_come_in_the_order_of_the_table_and_only_if_there():
     assert event.pairs[2:] == (("src", "192.0.2.1"), ("usrName", "me you"))
 
 
-def test_nul_stays_unless_a_line_end_ends_a_frame():
+def test_nul_becomes_a_space_on_syslog():
     one = group(log((b"a", b"x\0y")))
 
     assert event_of(one_piece(LEEF, one)).fields["a"] == "x\0y"
     assert parse_leef(parse(one_piece(SYSLOG, one)[:-1]).text).fields["a"] == "x y"
+    counted = replace(SYSLOG, syslog=replace(SYSLOG.syslog, framing="relp"))
+    assert parse_leef(parse(one_piece(counted, one)).text).fields["a"] == "x y"
 
 
 def test_the_event_id_has_at_most_255_characters():

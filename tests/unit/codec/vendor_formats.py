@@ -29,18 +29,14 @@ class Event:
 
 
 def _tokens(text: str, escapes: dict[str, str], special: str) -> list[tuple[str, bool]]:
-    """Cut text into characters, each with whether it is special (not escaped)."""
+    """Cut text into runs of characters, each with whether it is special (one character, not escaped)."""
     found = []
-    place = 0
-    while place < len(text):
-        char = text[place]
-        if char == "\\":
-            assert text[place + 1 : place + 2] in escapes, text[place:]
-            found.append((escapes[text[place + 1]], False))
-            place += 2
+    for token in re.findall(r"\\.?|[= ]|[^\\= ]+", text, re.DOTALL):
+        if token[0] == "\\":
+            assert token[1:] in escapes, text
+            found.append((escapes[token[1:]], False))
         else:
-            found.append((char, char in special))
-            place += 1
+            found.append((token, token in special))
     return found
 
 
