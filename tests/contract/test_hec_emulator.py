@@ -385,7 +385,11 @@ def test_gzip_is_taken_deflate_is_not(hec: HecEmulator, client: HecClient) -> No
     assert hec.store.ids() == ["a", "b"]
 
 
-@pytest.mark.parametrize("broken", [b"plain", gzip.compress(b"x" * 1000)[:-9], gzip.compress(b"{}") + b"rest"])
+@pytest.mark.parametrize(
+    "broken",
+    [b"plain", gzip.compress(b"x" * 1000)[:-9], gzip.compress(b"{}") + b"rest"],
+    ids=["no gzip", "cut off", "with a rest"],
+)
 def test_broken_gzip_is_code_6(hec: HecEmulator, client: HecClient, broken: bytes) -> None:
     assert said(client.post(broken, headers={"Content-Encoding": "gzip"})) == row(6)
     assert hec.store.total == 0
