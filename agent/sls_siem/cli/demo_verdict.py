@@ -1,7 +1,7 @@
 """Holds what arrived at the receiver against what the embedded SLS service stores: every id, and the bytes of each.
 
-What should have arrived is worked out here, from the stored log groups, by the encoder that the configuration asks
-for; the agent's own idea of what it did plays no part.
+What should have arrived is worked out here, from the stored log groups, by the reference encoder, whichever codec the
+agent uses; the agent's own idea of what it did plays no part.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sls_siem.codec import make_encoder, settings_from
+from sls_siem.codec import make_reference_encoder, settings_from
 from sls_siem.codec.model import Batch, Encoder, Payload
 from sls_siem.config import load
 from sls_siem.emulator.loggroups import count_logs, encode_list
@@ -70,7 +70,7 @@ def expected_events(control: SlsControl, config_path: Path) -> dict[str, bytes]:
         config_path: the agent's configuration, to HEC or to syslog framed by LF.
     """
     config = load(config_path, 1, {})
-    encoder = make_encoder(settings_from(config))
+    encoder = make_reference_encoder(settings_from(config))
     # The receiver stores a syslog frame without the LF that ends it.
     framing_bytes = 1 if config.siem.output == "syslog" else 0
     found: dict[str, bytes] = {}
