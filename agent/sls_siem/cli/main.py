@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn, Optional
+from typing import Optional
 
 from sls_siem.cli.exits import EXIT_CONFIG, EXIT_DONE, EXIT_UNAVAILABLE, tell
 from sls_siem.errors import AgentError, ConfigError
@@ -96,13 +96,13 @@ def _add_status(commands: Commands) -> None:  # type: ignore[valid-type]
 
 
 def _add_replay(commands: Commands) -> None:  # type: ignore[valid-type]
-    parser = commands.add_parser("replay", help="ship a past time range again (not available yet)")  # type: ignore[attr-defined]
+    parser = commands.add_parser("replay", help="ship a past time range again")  # type: ignore[attr-defined]
     _add_common(parser)
-    parser.add_argument("--from", dest="start", required=True, metavar="TIME")
-    parser.add_argument("--to", dest="end", required=True, metavar="TIME")
-    parser.add_argument("--shard", type=int, action="append", metavar="K")
-    parser.add_argument("--yes", action="store_true")
-    parser.set_defaults(command=_not_yet("replay"))
+    parser.add_argument("--from", dest="start", required=True, metavar="TIME", help="time of receipt, RFC 3339")
+    parser.add_argument("--to", dest="end", required=True, metavar="TIME", help="the first one not wanted any more")
+    parser.add_argument("--shard", type=int, action="append", metavar="K", help="only this one; may be repeated")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.set_defaults(command=_replay)
 
 
 def _add_dead_letter(commands: Commands) -> None:  # type: ignore[valid-type]
@@ -150,6 +150,19 @@ def _status(arguments: argparse.Namespace) -> int:
     return status(arguments.instance, as_json=arguments.json, watch=arguments.watch)
 
 
+def _replay(arguments: argparse.Namespace) -> int:
+    from sls_siem.cli.replay import replay
+
+    return replay(
+        arguments.config,
+        arguments.instance,
+        start=arguments.start,
+        end=arguments.end,
+        shards=arguments.shard,
+        yes=arguments.yes,
+    )
+
+
 def _dead_letter(arguments: argparse.Namespace) -> int:
     from sls_siem.cli.dead_letter import dead_letter
 
@@ -174,10 +187,3 @@ def _version(_arguments: argparse.Namespace) -> int:
 
     print(f"sls-siem {__version__} (codec: {codec_name()})")
     return EXIT_DONE
-
-
-def _not_yet(name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    def command(_arguments: argparse.Namespace) -> NoReturn:
-        raise ConfigError([f"{name}: not available yet in this version"])
-
-    return command
