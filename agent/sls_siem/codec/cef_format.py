@@ -35,6 +35,7 @@ _MARKER = b"%b=true" % TRUNCATED
 _SEVERITY = re.compile(rb"10|[0-9]|Unknown|Low|Medium|High|Very-High")
 _DEFAULT_SEVERITY = b"5"
 _LABELLED = re.compile(r"cs[1-6]|cn[1-3]|cfp[1-4]|c6a[1-4]|deviceCustomDate[12]|flexDate1|flex(?:Number|String)[12]")
+_KEPT = bytes(code for code in range(256) if code not in b"\\=\r\n")
 _NOTHING = (None, b"", b"-")
 _LEAST_HEADER = 24
 _LEAST_JSON = 22  # {"__truncated__":true}
@@ -55,6 +56,8 @@ def escape_header(text: bytes) -> bytes:
 
 def escape_value(text: bytes) -> bytes:
     """Write text as a value of the extension."""
+    if not text.translate(None, _KEPT):
+        return text
     text = text.replace(b"\\", b"\\\\").replace(b"=", b"\\=")
     return text.replace(b"\r", b"\\r").replace(b"\n", b"\\n")
 
@@ -168,16 +171,23 @@ class _Severity:
     def __init__(self, severity: Union[str, SeverityBy]) -> None:
         self._by = severity if isinstance(severity, SeverityBy) else None
         self._template = Template(severity if isinstance(severity, str) else severity.default)
+        constant = self._template.constant if self._by is None else None
+        self._constant = None if constant is None else _known(constant)
         self._names = {} if self._by is None else {key.encode(): name.encode() for key, name in self._by.names.items()}
 
     def of(self, fields: NestedFields) -> bytes:
+        """Find the severity of the log that `fields` has been turned to."""
+        if self._constant is not None:
+            return self._constant
         found: Optional[bytes] = None
         if self._by is not None:
             value = fields.find(self._by.field.encode())
             found = None if value is None else self._names.get(to_text(value))
-        if found is None:
-            found = self._template.fill_by(fields.find)
-        return found if _SEVERITY.fullmatch(found) else _DEFAULT_SEVERITY
+        return _known(self._template.fill_by(fields.find) if found is None else found)
+
+
+def _known(severity: bytes) -> bytes:
+    return severity if _SEVERITY.fullmatch(severity) else _DEFAULT_SEVERITY
 
 
 def _mapped(key: str, name: str, table: dict[str, str]) -> _Mapped:

@@ -63,6 +63,9 @@ def shared_fields(meta: GroupMeta) -> list[tuple[bytes, bytes]]:
 class Template:
     """A template such as `sls:{__topic__}`, ready to be filled in.
 
+    Attributes:
+        constant: what it always comes to; None when it has fields.
+
     Args:
         text: as in the configuration.
 
@@ -75,12 +78,12 @@ class Template:
             part if isinstance(part, Field) else part.text.encode() for part in parse_template(text)
         )
         texts = [part for part in self._parts if isinstance(part, bytes)]
-        self._constant = b"".join(texts) if len(texts) == len(self._parts) else None
+        self.constant = b"".join(texts) if len(texts) == len(self._parts) else None
 
     def shared(self, meta: GroupMeta) -> Optional[bytes]:
         """Fill in for all logs of a group at once; None when it takes the log itself."""
-        if self._constant is not None:
-            return self._constant
+        if self.constant is not None:
+            return self.constant
         found = [part if isinstance(part, bytes) else of_group(meta, part.name.encode()) for part in self._parts]
         known = [part for part in found if part is not None]
         return b"".join(known) if len(known) == len(found) else None
