@@ -167,6 +167,7 @@ def _(world: World, random: Random, happening: Happening) -> Course:
 
 @kind("relp-answers-late", SIEM, outputs=(RELP,), repeats=True, weight=1.5)
 def _(world: World, random: Random, happening: Happening) -> Course:
+    happening.lasting = True
     yield from inject(world, happening, 0.5, "ack_delay", delay_s=random.choice((0.3, 1.0)), **_when(random))
 
 

@@ -46,9 +46,9 @@ def _head(records: list[dict[str, Any]]) -> list[str]:
         "before it is in the receiver's durable store or a durable dead letter (plain syslog: in the receiving host,",
         "and in its store within 8 s). At the end of each schedule: every log there, none unknown, each byte-equal to",
         "what the reference encoder makes of it, duplicates only where a fault explains them, a fresh log goes",
-        "through, no save forced (but first positions), backwards, beyond the end or by a non-owner, memory bounded, no secret",
-        "anywhere. A schedule counts when each of its faults struck while logs were unsettled, with at least 3 faults",
-        "on either side, 5,000 logs and 20 pulls; otherwise it is drawn again.",
+        "through, no save forced (but first positions), backwards, beyond the end or by a non-owner, memory bounded,",
+        "no secret anywhere. A schedule counts when each of its faults struck while logs were unsettled, with at",
+        "least 3 faults on either side, 5,000 logs and 20 pulls; otherwise it is drawn again.",
         "",
         f"**{len(counted)} schedules that count, {len(failed)} failed.** "
         f"{sum(r['logs'] for r in counted):,} logs, {sum(len(r['faults']) for r in counted):,} faults, "

@@ -71,6 +71,7 @@ class Happening:
         struck_s: when it struck (CLOCK_BOOTTIME); None before.
         ended_s: when it was over.
         in_flight: logs that were not settled when it struck.
+        lasting: what it did to a connection stays until that ends.
     """
 
     number: int
@@ -79,6 +80,7 @@ class Happening:
     struck_s: float | None = None
     ended_s: float | None = None
     in_flight: int = 0
+    lasting: bool = False
 
 
 @dataclass(frozen=True)

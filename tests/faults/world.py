@@ -35,7 +35,6 @@ SETTLE_S = 1.5
 WINDOW_BYTES = 16 << 20
 MOST_RESIDENT = WINDOW_BYTES + 80 * 1024 * 1024
 TICK_S = 0.02
-START_UP_S = 3.0
 START_S, FEED_S, ALL_STRUCK_S, QUIET_S, FRESH_S, STOP_S = 25.0, 3.5, 14.0, 75.0, 20.0, 25.0
 CLONE = 9
 Receiver = Union[HecEmulator, SyslogEmulator, RelpEmulator]
@@ -61,7 +60,7 @@ class Agents:
         self.commands: set[str] = set()
         self.clones_allowed = False
         self.starts = 0
-        self._started_at: dict[int, float] = {}
+        self._log_from: dict[int, int] = {}
 
     def start(self, instance: int, consumer: int | None = None) -> AgentProcess:
         """Start an instance, for the first time or again."""
@@ -73,7 +72,8 @@ class Agents:
             self.all[instance] = AgentProcess(self._folder, tables, instance=instance)
             self.folders.append(self.all[instance].folder)
         self.expected_ends[instance] = set()
-        self._started_at[instance] = time.monotonic()
+        log_path = self.all[instance].log_path
+        self._log_from[instance] = log_path.stat().st_size if log_path.exists() else 0
         self.starts += 1
         return self.all[instance].start()
 
@@ -82,8 +82,13 @@ class Agents:
         return [number for number, agent in self.all.items() if number != CLONE and agent.running()]
 
     def settled(self) -> list[int]:
-        """Instances that have run long enough to catch signals."""
-        return [number for number in self.running() if time.monotonic() - self._started_at[number] > START_UP_S]
+        """Instances that catch signals by now: they have said who they are."""
+        return [number for number in self.running() if b" instance " in self._said(number)]
+
+    def _said(self, instance: int) -> bytes:
+        with self.all[instance].log_path.open("rb") as log:
+            log.seek(self._log_from[instance])
+            return log.read(100_000)
 
     def kill(self, instance: int) -> None:
         self.expected_ends[instance].add(-signal.SIGKILL)
@@ -247,7 +252,7 @@ class World:
             self._tick()
         for _, happening, course in self._courses:
             course.close()
-            happening.ended_s = now_s()
+            happening.ended_s = None if happening.lasting else now_s()
         self._courses = []
 
     def _feed(self, elapsed: float) -> None:
@@ -272,7 +277,7 @@ class World:
                 continue
             pause = next(course, None)
             if pause is None:
-                happening.ended_s = now_s()
+                happening.ended_s = None if happening.lasting else now_s()
             else:
                 courses.append((now + pause, happening, course))
         self._courses = courses
