@@ -274,7 +274,7 @@ impl Run {
             if !self.packer.ready.is_empty() {
                 if !present.whole && present.held > HELD_BYTES {
                     for part in &scratch.bounds[present.next..present.end] {
-                        walk_log(body, part.start as usize, part.end as usize, &mut scratch.log)?;
+                        scratch.reader.read(body, *part, &mut scratch.log, &codec.names)?;
                     }
                     present.whole = true;
                 }

@@ -2,6 +2,7 @@
 
 use crate::fields::GroupView;
 use crate::out::Out;
+use crate::text::hex;
 use crate::wire::{Log, Part};
 use sha2::{Digest, Sha256};
 
@@ -20,7 +21,10 @@ impl Ident {
     /// Turns to the events of a group that has a position of its own.
     pub fn turn(&mut self, shard: i128, position: i128) {
         self.text.truncate(0);
-        self.text.push(format!("{shard}-{position}-").as_bytes());
+        signed(&mut self.text, shard);
+        self.text.byte(b'-');
+        signed(&mut self.text, position);
+        self.text.byte(b'-');
         self.prefix = self.text.len();
     }
 
@@ -35,10 +39,18 @@ impl Ident {
     pub fn hash(&mut self, shard: i128, group: GroupView, log: &Log, keys: &[Vec<u8>]) {
         let digest = digest(group, log, keys);
         self.text.truncate(0);
-        self.text.push(format!("{shard}-x").as_bytes());
-        for byte in &digest[..16] {
-            self.text.push(format!("{byte:02x}").as_bytes());
+        signed(&mut self.text, shard);
+        self.text.push(b"-x");
+        for &byte in &digest[..16] {
+            hex(&mut self.text, byte);
         }
+    }
+}
+
+fn signed(out: &mut Out, number: i128) {
+    match u64::try_from(number) {
+        Ok(number) => out.decimal(number),
+        Err(_) => out.push(number.to_string().as_bytes()),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The names that the settings mention are numbered once; where they are among the keys of a log, its shape knows.
 
-use crate::out::{decimals, Out};
+use crate::out::decimals;
 use crate::shape::Shape;
 use crate::text::{escaped, is_written_as, Plain};
 use crate::wire::{Log, Meta};
@@ -122,29 +122,48 @@ pub enum Piece {
 pub struct Template(pub Vec<Piece>);
 
 impl Template {
-    /// Fills in for all logs of a group at once; `None` when it takes the log itself.
-    pub fn shared(&self, group: GroupView) -> Option<Vec<u8>> {
-        let mut filled = Vec::new();
+    /// What it gives for every log, if it is the same.
+    pub fn constant(&self) -> Option<Vec<u8>> {
+        let texts = self.0.iter().map(|piece| match piece {
+            Piece::Text(text) => Some(text.as_slice()),
+            Piece::Field(_) => None,
+        });
+        Some(texts.collect::<Option<Vec<_>>>()?.concat())
+    }
+
+    /// Fills in for all logs of a group at once; false when it takes the log itself.
+    pub fn shared(&self, group: GroupView, filled: &mut Vec<u8>) -> bool {
+        filled.clear();
         for piece in &self.0 {
             match piece {
                 Piece::Text(text) => filled.extend_from_slice(text),
-                Piece::Field(field) => filled.extend_from_slice(group.field(*field)?),
+                Piece::Field(field) => match group.field(*field) {
+                    Some(value) => filled.extend_from_slice(value),
+                    None => return false,
+                },
             }
         }
-        Some(filled)
+        true
     }
 
-    /// Fills in for one log.
-    pub fn fill(&self, log: LogView) -> Vec<u8> {
-        let mut out = Out::default();
+    /// Fills in for one log; true.
+    pub fn fill(&self, log: LogView, filled: &mut Vec<u8>) -> bool {
+        filled.clear();
         for piece in &self.0 {
             match piece {
-                Piece::Text(text) => out.push(text),
+                Piece::Text(text) => filled.extend_from_slice(text),
                 Piece::Field(field) => {
-                    log.field(*field, |value| out.push(value));
+                    log.field(*field, |value| filled.extend_from_slice(value));
                 }
             }
         }
-        out.as_slice().to_vec()
+        true
+    }
+
+    /// As `fill`, into a vector of its own.
+    pub fn filled(&self, log: LogView) -> Vec<u8> {
+        let mut filled = Vec::new();
+        self.fill(log, &mut filled);
+        filled
     }
 }

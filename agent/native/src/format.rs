@@ -9,6 +9,7 @@ use crate::layout::{Layout, Layouts};
 use crate::members::{json_members, kv_members, shorten, MARKER_JSON, MARKER_KV};
 use crate::out::Out;
 use crate::text::{escape, escape_all, escaped, json_string, Boundary, Json, Kv, OneLine, Plain};
+use crate::wire::Part;
 
 pub const REPLAY: &[u8] = b"sls_replay";
 
@@ -61,7 +62,7 @@ struct Opened {
     /// Number of the names in `Layouts`.
     opening: usize,
     /// From behind the numbers up to the event id, or the contents.
-    shared: Vec<u8>,
+    shared: Out,
 }
 
 /// What is kept while the logs of a group are written.
@@ -130,7 +131,7 @@ impl Writing {
         for (index, value) in values.iter().enumerate() {
             layout.labels.put(out, index);
             if layout.is_embedded(index) {
-                write_embedded(out, value.of(body));
+                write_embedded(out, body, *value);
             } else {
                 escape::<Json>(out, body, value.start as usize, value.end as usize);
             }
@@ -156,7 +157,7 @@ impl Writing {
         if let Some(ns) = ns {
             write_number(format, out, if format.is_kv() { b"||" } else { b"," }, TIME_NS, ns);
         }
-        out.push(&opened.shared);
+        out.push(opened.shared.as_slice());
         if ns.is_none() {
             self.lead.clear();
             self.lead.extend_from_slice(&out.as_slice()[start..]);
@@ -168,26 +169,26 @@ impl Writing {
     fn open(&mut self, format: &Format, group: GroupView, index: usize) {
         let number = self.layouts.open(format, group, index == 1);
         let opening = self.layouts.opening(number);
-        let mut out = Out::default();
-        let (meta, body) = (group.meta, group.body);
-        let singles = [meta.topic, meta.source].into_iter().flatten();
-        let values = singles.chain(meta.tags.iter().map(|(_, value)| *value)).map(|part| part.of(body));
-        for (index, value) in values.enumerate() {
-            out.push(&opening.labels[index]);
-            if format.is_kv() {
-                escape_all::<Kv>(&mut out, value);
-            } else if opening.embedded[index] {
-                write_embedded(&mut out, value);
-            } else {
-                json_string(&mut out, value);
-            }
-        }
-        out.push(&opening.marks);
         let opened = &mut self.opened[index];
         opened.ready = true;
         opened.opening = number;
-        opened.shared.clear();
-        opened.shared.extend_from_slice(out.as_slice());
+        let out = &mut opened.shared;
+        out.truncate(0);
+        let (meta, body) = (group.meta, group.body);
+        let singles = [meta.topic, meta.source].into_iter().flatten();
+        for (index, value) in singles.chain(meta.tags.iter().map(|(_, value)| *value)).enumerate() {
+            out.push(&opening.labels[index]);
+            if format.is_kv() {
+                escape_all::<Kv>(out, value.of(body));
+            } else if opening.embedded[index] {
+                write_embedded(out, body, value);
+            } else {
+                out.byte(b'"');
+                escape::<Json>(out, body, value.start as usize, value.end as usize);
+                out.byte(b'"');
+            }
+        }
+        out.push(&opening.marks);
     }
 }
 
@@ -204,9 +205,9 @@ fn write_number(format: &Format, out: &mut Out, between: &[u8], name: &[u8], num
     out.decimal(u64::from(number));
 }
 
-fn write_embedded(out: &mut Out, value: &[u8]) {
-    if !embed(out, value) {
-        json_string(out, value);
+fn write_embedded(out: &mut Out, body: &[u8], value: Part) {
+    if !embed(out, body, value.start as usize, value.end as usize) {
+        json_string(out, value.of(body));
     }
 }
 

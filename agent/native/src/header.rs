@@ -61,6 +61,9 @@ impl Data {
 pub struct HeaderGroup {
     /// The fields, and as they are joined; `None` when they take the log itself.
     shared: Option<(Vec<Vec<u8>>, Vec<u8>)>,
+    /// The header up to the event id of logs without fraction, and the time it was written for.
+    lead: Vec<u8>,
+    lead_time: Option<u32>,
     /// The last time stamp, without fraction and `Z`.
     stamp: Vec<u8>,
     stamp_time: Option<u32>,
@@ -73,7 +76,12 @@ impl Header {
     }
 
     pub fn open(&self, state: &mut HeaderGroup, group: GroupView) {
-        let fields: Option<Vec<Vec<u8>>> = self.templates.iter().map(|template| template.shared(group)).collect();
+        let shared = |template: &Template| {
+            let mut filled = Vec::new();
+            template.shared(group, &mut filled).then_some(filled)
+        };
+        let fields: Option<Vec<Vec<u8>>> = self.templates.iter().map(shared).collect();
+        state.lead_time = None;
         state.shared = fields.map(|fields| {
             let fields = self.clean(fields);
             let joined = self.join(&fields);
@@ -86,24 +94,43 @@ impl Header {
     pub fn write(&self, state: &mut HeaderGroup, out: &mut Out, log: LogView, ident: &[u8], part: &[u8]) {
         let start = out.len();
         let pri = self.priority.of(log);
-        self.stamp(state, log.log.time);
-        let own;
-        let (fields, joined) = match &state.shared {
-            Some(shared) => shared,
-            None => {
-                let fields = self.clean(self.templates.iter().map(|template| template.fill(log)).collect());
-                let joined = self.join(&fields);
-                own = (fields, joined);
-                &own
+        let reusable = self.fraction(log).is_none() && state.shared.is_some() && self.priority.is_constant();
+        if reusable && state.lead_time == Some(log.log.time) {
+            out.push(&state.lead);
+        } else {
+            self.stamp(state, log.log.time);
+            match &state.shared {
+                Some((_, joined)) => self.begin(out, pri, &state.stamp, joined, log),
+                None => self.begin(out, pri, &state.stamp, &self.join(&self.fields(log)), log),
             }
-        };
-        self.put(out, pri, &state.stamp, joined, log, ident, part);
+            if reusable {
+                state.lead.clear();
+                state.lead.extend_from_slice(&out.as_slice()[start..]);
+                state.lead_time = Some(log.log.time);
+            }
+        }
+        self.end(out, ident, part);
         let written = out.len() - start - part.len();
         if written > self.room {
             out.truncate(start);
+            self.stamp(state, log.log.time);
+            let own = if state.shared.is_none() { self.fields(log) } else { Vec::new() };
+            let fields = state.shared.as_ref().map_or(&own, |(fields, _)| fields);
             let joined = self.join(&shortened(fields, written - self.room));
-            self.put(out, pri, &state.stamp, &joined, log, ident, part);
+            self.begin(out, pri, &state.stamp, &joined, log);
+            self.end(out, ident, part);
         }
+    }
+
+    /// The nanoseconds of a log, where the header carries them.
+    #[inline]
+    fn fraction(&self, log: LogView) -> Option<u32> {
+        let ns = log.log.ns.filter(|&ns| ns <= 999_999_999)?;
+        matches!(self.form, Form::Rfc5424 { .. }).then_some(ns)
+    }
+
+    fn fields(&self, log: LogView) -> Vec<Vec<u8>> {
+        self.clean(self.templates.iter().map(|template| template.filled(log)).collect())
     }
 
     fn stamp(&self, state: &mut HeaderGroup, time: u32) {
@@ -120,8 +147,8 @@ impl Header {
         state.stamp_time = Some(time);
     }
 
-    #[inline]
-    fn put(&self, out: &mut Out, pri: u32, stamp: &[u8], joined: &[u8], log: LogView, ident: &[u8], part: &[u8]) {
+    /// Writes up to the event id.
+    fn begin(&self, out: &mut Out, pri: u32, stamp: &[u8], joined: &[u8], log: LogView) {
         out.byte(b'<');
         out.decimal(u64::from(pri));
         let Form::Rfc5424 { data } = &self.form else {
@@ -132,17 +159,19 @@ impl Header {
         };
         out.push(b">1 ");
         out.push(stamp);
-        if let Some(ns) = log.log.ns.filter(|&ns| ns <= 999_999_999) {
+        if let Some(ns) = self.fraction(log) {
             out.byte(b'.');
             out.padded(ns / 1000, 6);
         }
         out.byte(b'Z');
         out.push(joined);
-        let Some(data) = data else {
-            out.push(b"- ");
-            return;
-        };
-        out.push(&data.before_id);
+        out.push(data.as_ref().map_or(b"- ", |data| &data.before_id));
+    }
+
+    /// Writes the event id, if it stands in the header, and what is behind it.
+    #[inline]
+    fn end(&self, out: &mut Out, ident: &[u8], part: &[u8]) {
+        let Form::Rfc5424 { data: Some(data) } = &self.form else { return };
         if data.with_id {
             out.push(ident);
         }

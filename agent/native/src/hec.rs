@@ -9,18 +9,44 @@ use crate::wire::Log;
 /// The envelope as configured.
 #[derive(Clone)]
 pub struct Hec {
-    templates: Vec<(Vec<u8>, Template)>,
+    members: Vec<Member>,
     /// Between event and event id; empty without an id.
     fields: Vec<u8>,
     /// Behind the event id, or the event.
     close: Vec<u8>,
 }
 
+/// A member between `time` and `event`.
+#[derive(Clone)]
+enum Member {
+    /// Written already, as it is the same for all events.
+    Constant(Vec<u8>),
+    /// What stands before the value, and the value.
+    Filled(Vec<u8>, Template),
+}
+
+impl Member {
+    fn new(key: &str, template: Template) -> Member {
+        let label = format!(",\"{key}\":").into_bytes();
+        match template.constant() {
+            None => Member::Filled(label, template),
+            Some(value) if value.is_empty() => Member::Constant(value),
+            Some(value) => {
+                let mut out = Out::default();
+                out.push(&label);
+                json_string(&mut out, &value);
+                Member::Constant(out.as_slice().to_vec())
+            }
+        }
+    }
+}
+
 /// What is kept while the logs of a group are written.
 #[derive(Default)]
 pub struct HecGroup {
     /// The members between `time` and `event`; `None` when they take the log itself.
-    shared: Option<Vec<u8>>,
+    shared: Option<Out>,
+    value: Vec<u8>,
     /// The envelope up to the event, and the time it was written for.
     head: Vec<u8>,
     head_time: Option<u32>,
@@ -29,7 +55,7 @@ pub struct HecGroup {
 impl Hec {
     /// `templates`: of host, source, sourcetype and index.
     pub fn new(templates: [Template; 4], id_field: &[u8], replay: bool) -> Hec {
-        let labels = ["host", "source", "sourcetype", "index"].map(|key| format!(",\"{key}\":").into_bytes());
+        let keys = ["host", "source", "sourcetype", "index"].into_iter();
         let mark = if replay { [b"\"", REPLAY, b"\":\"1\""].concat() } else { Vec::new() };
         let (mut fields, mut close) = (Vec::new(), b"}".to_vec());
         if !id_field.is_empty() {
@@ -41,12 +67,16 @@ impl Hec {
         } else if replay {
             close = [b",\"fields\":{", &mark[..], b"}}"].concat();
         }
-        Hec { templates: labels.into_iter().zip(templates).collect(), fields, close }
+        let members = keys.zip(templates).map(|(key, template)| Member::new(key, template)).collect();
+        Hec { members, fields, close }
     }
 
     pub fn open(&self, state: &mut HecGroup, group: GroupView) {
         state.head_time = None;
-        state.shared = self.envelope(|template| template.shared(group));
+        let mut out = state.shared.take().unwrap_or_default();
+        out.truncate(0);
+        let is_shared = self.envelope(&mut out, &mut state.value, |template, value| template.shared(group, value));
+        state.shared = is_shared.then_some(out);
     }
 
     /// Writes one log with its envelope.
@@ -81,8 +111,8 @@ impl Hec {
         out.push(b"{\"time\":");
         write_time(out, log.log);
         match &state.shared {
-            Some(shared) => out.push(shared),
-            None => out.push(&self.envelope(|template| Some(template.fill(log))).unwrap_or_default()),
+            Some(shared) => out.push(shared.as_slice()),
+            None => drop(self.envelope(out, &mut state.value, |template, value| template.fill(log, value))),
         }
         out.push(b",\"event\":");
         if reusable {
@@ -92,16 +122,23 @@ impl Hec {
         }
     }
 
-    fn envelope(&self, fill: impl Fn(&Template) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
-        let mut out = Out::default();
-        for (label, template) in &self.templates {
-            let value = fill(template)?;
-            if !value.is_empty() {
-                out.push(label);
-                json_string(&mut out, &value);
+    /// Writes the members between `time` and `event`; false when `fill` could not fill one in.
+    fn envelope(&self, out: &mut Out, value: &mut Vec<u8>, fill: impl Fn(&Template, &mut Vec<u8>) -> bool) -> bool {
+        for member in &self.members {
+            match member {
+                Member::Constant(written) => out.push(written),
+                Member::Filled(label, template) => {
+                    if !fill(template, value) {
+                        return false;
+                    }
+                    if !value.is_empty() {
+                        out.push(label);
+                        json_string(out, value);
+                    }
+                }
             }
         }
-        Some(out.as_slice().to_vec())
+        true
     }
 }
 

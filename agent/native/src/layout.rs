@@ -5,9 +5,9 @@ use crate::fields::{GroupView, TIME, TIME_NS};
 use crate::format::{Format, REPLAY};
 use crate::labels::Labels;
 use crate::names::Names;
+use crate::out::Out;
 use crate::shape::Shape;
 use crate::text::{escaped, json_string, KvKey, Plain};
-use crate::out::Out;
 use std::collections::HashMap;
 
 const MOST: usize = 2048;
@@ -44,6 +44,8 @@ pub struct Layouts {
     opening_bytes: usize,
     layout_bytes: usize,
     scratch: Vec<u8>,
+    /// The metadata that were looked up last, and the number found.
+    last_opening: (Vec<u8>, usize),
 }
 
 impl Layouts {
@@ -75,11 +77,22 @@ impl Layouts {
             self.scratch.extend_from_slice(&(key.len() as u32).to_le_bytes());
             self.scratch.extend_from_slice(key.of(group.body));
         }
-        if let Some(&found) = self.by_metadata.get(&self.scratch) {
-            return found;
+        if self.scratch == self.last_opening.0 {
+            return self.last_opening.1;
         }
+        let found = match self.by_metadata.get(&self.scratch) {
+            Some(&found) => found,
+            None => self.add_opening(format, group, with_ns),
+        };
+        self.last_opening.0.clone_from(&self.scratch);
+        self.last_opening.1 = found;
+        found
+    }
+
+    fn add_opening(&mut self, format: &Format, group: GroupView, with_ns: bool) -> usize {
         let opening = Opening::new(format, group, with_ns);
-        self.opening_bytes += 2 * self.scratch.len() + 2 * opening.taken.iter().map(|name| name.len() + 64).sum::<usize>();
+        self.opening_bytes +=
+            2 * self.scratch.len() + 2 * opening.taken.iter().map(|name| name.len() + 64).sum::<usize>();
         self.openings.push(opening);
         self.by_metadata.insert(self.scratch.clone(), self.openings.len() - 1);
         self.openings.len() - 1

@@ -92,8 +92,12 @@ pub fn json_members(format: &Format, log: LogView, ident: &[u8]) -> Vec<Member> 
 
 /// Lists all members of an event in `kv`.
 pub fn kv_members(format: &Format, log: LogView, ident: &[u8]) -> Vec<Member> {
-    members(format, log, ident, &|_, label, value| {
-        Member { label, value: escaped::<Kv>(value), close: b"", fixed: false, embedded: None }
+    members(format, log, ident, &|_, label, value| Member {
+        label,
+        value: escaped::<Kv>(value),
+        close: b"",
+        fixed: false,
+        embedded: None,
     })
 }
 
@@ -102,7 +106,13 @@ type Make<'a> = &'a dyn Fn(&[u8], Vec<u8>, &[u8]) -> Member;
 fn members(format: &Format, log: LogView, ident: &[u8], make: Make) -> Vec<Member> {
     let mut names = Names::with([TRUNCATED]);
     let mut claim = |name: &[u8]| label(format, &names.claim(name.to_vec()));
-    let quoted = |text: &[u8]| if format.is_kv() { text.to_vec() } else { [b"\"", text, b"\""].concat() };
+    let quoted = |text: &[u8]| {
+        if format.is_kv() {
+            text.to_vec()
+        } else {
+            [b"\"", text, b"\""].concat()
+        }
+    };
     let mut found = vec![Member::fixed(claim(TIME), log.log.time.to_string().into_bytes())];
     if let Some(ns) = log.log.ns {
         found.push(Member::fixed(claim(TIME_NS), ns.to_string().into_bytes()));

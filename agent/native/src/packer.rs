@@ -120,7 +120,9 @@ impl Packer {
     /// Adds an event that was written from `start` on as several pieces; all but the last count no event.
     pub fn add_pieces(&mut self, out: &Out, start: usize, lengths: &[usize], place: usize, raw: usize) {
         self.close(start);
-        let Some((_, others)) = lengths.split_last() else { return };
+        let Some((_, others)) = lengths.split_last() else {
+            return;
+        };
         let mut at = start;
         for length in others {
             let data = at..at + length;

@@ -48,7 +48,7 @@ impl Part {
     fn of(&self, log: LogView) -> u8 {
         match self {
             Part::Constant(number) => *number,
-            Part::Template { template, names, default } => number(&template.fill(log), names).unwrap_or(*default),
+            Part::Template { template, names, default } => number(&template.filled(log), names).unwrap_or(*default),
             Part::ByField { field, numbers, default } => {
                 let found = log.field(*field, |value| numbers.get(&escaped::<Plain>(value)).copied());
                 found.flatten().unwrap_or(*default)
@@ -65,6 +65,11 @@ pub struct Priority {
 }
 
 impl Priority {
+    #[inline]
+    pub fn is_constant(&self) -> bool {
+        matches!((&self.facility, &self.severity), (Part::Constant(_), Part::Constant(_)))
+    }
+
     #[inline]
     pub fn of(&self, log: LogView) -> u32 {
         u32::from(self.facility.of(log)) * 8 + u32::from(self.severity.of(log))

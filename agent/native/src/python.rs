@@ -109,7 +109,9 @@ fn encoded<'py>(py: Python<'py>, item: Item, bytes: &[u8]) -> Encoded<'py> {
 impl Encoding {
     /// The next payload, or None at the end of the batch.
     fn next<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Encoded<'py>>> {
-        let Some(mut run) = self.run.take() else { return Ok(None) };
+        let Some(mut run) = self.run.take() else {
+            return Ok(None);
+        };
         let (codec, body) = (&self.shared.codec, &self.body);
         if let Some(item) = detached(py, || next_of(&mut run, codec, body))? {
             let taken = encoded(py, item, run.bytes());

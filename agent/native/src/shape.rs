@@ -123,8 +123,12 @@ fn long_number(body: &[u8], pos: usize) -> Option<(u32, usize)> {
 /// Tells whether the body has, at `pos`, the `size` bytes in `words`; false near its end, where one cannot look so far.
 #[inline(always)]
 fn starts_with(body: &[u8], pos: usize, words: &[u64], size: usize) -> bool {
-    let Some(bytes) = body.get(pos..pos + 8 * words.len()) else { return false };
-    let Some((last, whole)) = words.split_last() else { return false };
+    let Some(bytes) = body.get(pos..pos + 8 * words.len()) else {
+        return false;
+    };
+    let Some((last, whole)) = words.split_last() else {
+        return false;
+    };
     let mut chunks = bytes.chunks_exact(8).map(|chunk| u64::from_le_bytes(chunk.try_into().unwrap()));
     for word in whole {
         if chunks.next() != Some(*word) {
@@ -155,13 +159,7 @@ impl Reader {
 
     /// Reads the log between `start` and `end` into `log` and tells the index of its shape.
     #[inline]
-    pub fn read(
-        &mut self,
-        body: &[u8],
-        part: Part,
-        log: &mut Log,
-        names: &FieldNames,
-    ) -> Result<usize, WireError> {
+    pub fn read(&mut self, body: &[u8], part: Part, log: &mut Log, names: &FieldNames) -> Result<usize, WireError> {
         let (start, end) = (part.start as usize, part.end as usize);
         if let Some(shape) = self.shapes.get(self.first) {
             if shape.read(body, start, end, log).is_some() {
@@ -207,6 +205,7 @@ impl Reader {
     }
 
     fn forget(&mut self) {
-        *self = Reader { generation: self.generation + 1, scratch: std::mem::take(&mut self.scratch), ..Reader::default() };
+        *self =
+            Reader { generation: self.generation + 1, scratch: std::mem::take(&mut self.scratch), ..Reader::default() };
     }
 }

@@ -112,11 +112,22 @@ impl Escape for OneLine {
 
     #[inline(always)]
     fn escape(out: &mut Out, byte: u8) {
-        put_pair(out, if byte == b'\r' { b'r' } else if byte == b'\n' { b'n' } else { b'0' });
+        put_pair(
+            out,
+            if byte == b'\r' {
+                b'r'
+            } else if byte == b'\n' {
+                b'n'
+            } else {
+                b'0'
+            },
+        );
     }
 }
 
-fn hex(out: &mut Out, byte: u8) {
+/// Writes two digits.
+pub fn hex(out: &mut Out, byte: u8) {
+    out.reserve(2);
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.put(HEX[usize::from(byte >> 4)]);
     out.put(HEX[usize::from(byte & 15)]);

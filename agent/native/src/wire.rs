@@ -13,6 +13,9 @@ const END_GROUP: u64 = 4;
 const FIXED32: u64 = 5;
 const DEEPEST: u32 = 100;
 
+const CACHE_LINE: usize = 64;
+const AHEAD: usize = 32 << 10;
+
 /// Bytes `start..end` of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Part {
@@ -213,14 +216,31 @@ impl Groups {
     }
 }
 
+/// Looks at a byte of each cache line. The walk from log to log would wait for memory at each of them, since each says
+/// where the next is; this waits once. (It made up 40 % of the time to encode.)
+fn read_ahead(piece: &[u8]) {
+    std::hint::black_box(piece.iter().step_by(CACHE_LINE).fold(0, |all, byte| all | byte));
+}
+
 /// Reads what the logs of a group share into `meta`, and where they are into `logs`.
-pub fn walk_group(body: &[u8], start: usize, end: usize, meta: &mut Meta, logs: &mut Vec<Part>) -> Result<(), WireError> {
+pub fn walk_group(
+    body: &[u8],
+    start: usize,
+    end: usize,
+    meta: &mut Meta,
+    logs: &mut Vec<Part>,
+) -> Result<(), WireError> {
     meta.topic = None;
     meta.source = None;
     meta.tags.clear();
     logs.clear();
     let mut pos = start;
+    let mut ahead = start;
     while pos < end {
+        if pos >= ahead {
+            ahead = end.min(pos + AHEAD);
+            read_ahead(&body[pos..ahead]);
+        }
         let (tag, after) = read_varint(body, pos, end)?;
         if tag == 0x0A {
             let (first, next) = read_length(body, after, end)?;
