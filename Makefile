@@ -25,6 +25,7 @@ help:
 	@echo 'make lint      linters alone;   make format   what they can mend'
 	@echo 'make bench     throughput per CPU-second'
 	@echo 'make faults    random fault schedules; SCHEDULES=n'
+	@echo 'make deb       the Debian package, in dist/; make rpm the other one; make apt-repo a signed repository'
 	@echo 'make venv      the virtual environment $(VENV) with the built wheel and all tools'
 
 # --- the virtual environment ------------------------------------------------------------------------------------------
@@ -81,6 +82,21 @@ faults: venv
 clean:
 	rm -rf build dist .venv .venv-* .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-deb rpm apt-repo fleet:
+# --- packages ---------------------------------------------------------------------------------------------------------
+# ARCH is amd64 or arm64, this machine's unless said; APT_KEY a gpg key of yours, APT_URL where users find the repository.
+
+ARCH ?=
+APT_URL ?=
+
+deb: $(VENV)/.created
+	$(BIN)/python packaging/build_deb.py $(if $(ARCH),--arch $(ARCH))
+
+rpm: $(VENV)/.created
+	$(BIN)/python packaging/build_rpm.py $(if $(ARCH),--arch $(ARCH))
+
+apt-repo: deb
+	$(BIN)/python packaging/apt_repo.py $(if $(APT_URL),--url $(APT_URL))
+
+fleet:
 	@echo 'make $@: not available yet, planned'
 	@exit 1

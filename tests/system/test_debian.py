@@ -193,10 +193,11 @@ def test_a_killed_instance_comes_back_and_nothing_is_lost(world: World) -> None:
 
 def test_a_million_logs_pass_and_a_stop_loses_and_repeats_nothing(world: World) -> None:
     repeated = world.hec.store.duplicates()
-    world.store(LOGS)
     half = len(world.hec.store) + LOGS // 2
+    world.store(LOGS)
     world.host.until(lambda: len(world.hec.store) > half, 240, "half of the logs to arrive")
-    world.stop_all()
+    with world.load():
+        world.stop_all()
 
     assert {"success"} == {world.host.show(f"sls-siem@{instance}", "Result") for instance in INSTANCES}
     world.start_all()
