@@ -58,9 +58,7 @@ class NotYet:
 
 _SYSLOG_URLS = ("syslog.url", "syslog.urls")
 
-NOT_YET: Sequence[NotYet] = (
-    NotYet(("sls.credentials.source",), lambda c: c.sls.credentials.source != "access-key", "choose access-key"),
-)
+NOT_YET: Sequence[NotYet] = ()
 
 
 def _only_for(source: str, name: str) -> Rule:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Optional, Protocol
+from typing import Optional
 
 from sls_siem.config import CredentialsConfig
 from sls_siem.config.secrets import (
@@ -20,44 +19,15 @@ from sls_siem.config.secrets import (
     Secret,
     find_secret,
     places_of,
-    redact,
 )
 from sls_siem.errors import ConfigError, CredentialsRefusedError
+from sls_siem.sls.credentials_file import FileSource
+from sls_siem.sls.ecs_metadata import METADATA_URL, RamRoleSource
+from sls_siem.sls.keys import RELOAD_COMMAND, Credentials, CredentialSource
 
-RELOAD_COMMAND = "systemctl reload 'sls-siem@*'"
+__all__ = ["RELOAD_COMMAND", "AccessKeySource", "CredentialSource", "Credentials", "credential_source"]
 
-
-@dataclass(frozen=True)
-class Credentials:
-    """An access key, with the STS token that belongs to it when it is a temporary one."""
-
-    access_key_id: Secret
-    access_key_secret: Secret
-    token: Optional[Secret] = None
-
-    def hide(self, text: str) -> str:
-        """Take every part of the key out of a text that came from outside."""
-        return redact(text, (self.access_key_id, self.access_key_secret, self.token))
-
-
-class CredentialSource(Protocol):
-    """Where the access key comes from; thread-safe."""
-
-    def current(self) -> Credentials:
-        """Give the key in force.
-
-        Raises:
-            CredentialsRefusedError: there is none; the message says where it was looked for.
-        """
-        ...
-
-    def refused(self, credentials: Credentials) -> bool:
-        """Learn that the service refused a key; True when another one is in force by now, worth asking with at once."""
-        ...
-
-    def reload(self) -> None:
-        """Read again before the next call."""
-        ...
+METADATA_VARIABLE = "SLS_SIEM_TEST_METADATA_URL"
 
 
 class AccessKeySource:
@@ -126,8 +96,23 @@ def credential_source(config: CredentialsConfig, *, environ: Optional[Mapping[st
         environ: the environment; None for this process's.
 
     Raises:
-        ConfigError: this source is not available yet.
+        ConfigError: the address for tests is none.
     """
-    if config.source != "access-key":
-        raise ConfigError([f"sls.credentials.source: {config.source!r} is not available yet, use 'access-key'"])
-    return AccessKeySource(config, environ=os.environ if environ is None else environ)
+    environ = os.environ if environ is None else environ
+    if config.source == "file":
+        return FileSource(config.file or "")
+    if config.source == "ecs-ram-role":
+        return RamRoleSource(config.ram_role, url=_metadata_url(environ) or METADATA_URL)
+    return AccessKeySource(config, environ=environ)
+
+
+def _metadata_url(environ: Mapping[str, str]) -> str:
+    """Where a test has its metadata service: on loopback only, so that the variable can lead no key elsewhere.
+
+    Raises:
+        ConfigError: it is somewhere else.
+    """
+    url = environ.get(METADATA_VARIABLE, "")
+    if url and not url.startswith(("http://127.0.0.1:", "http://[::1]:")):
+        raise ConfigError([f"{METADATA_VARIABLE}: is for tests and takes only an address on loopback: unset it"])
+    return url

@@ -107,14 +107,6 @@ TLS = "\n[tls]\n"
             "leef.fields: has a key of the same name as siem.event_id_field, a table, "
             "give the field another key: this one carries the event's id",
         ),
-        (
-            SLS + '[sls.credentials]\nsource = "ecs-ram-role"\nram_role = "x"' + HEC,
-            'sls.credentials.source: is not available yet, "ecs-ram-role", choose access-key',
-        ),
-        (
-            SLS + '[sls.credentials]\nsource = "file"\nfile = "/x"' + HEC,
-            'sls.credentials.source: is not available yet, "file", choose access-key',
-        ),
     ],
 )
 def test_a_broken_rule_is_the_one_problem(problems_of: Problems, text: str, problem: str) -> None:
@@ -138,6 +130,8 @@ def test_a_broken_rule_is_the_one_problem(problems_of: Problems, text: str, prob
         SLS + '[siem]\noutput = "syslog"\n[syslog]\nurls = ["relp+tls://a:1"]',
         SLS + HEC.replace("[hec]", 'format = "cef"\n[hec]'),
         SLS + SYSLOG.replace("[syslog]", 'format = "leef"\n[syslog]'),
+        SLS + '[sls.credentials]\nsource = "ecs-ram-role"\nram_role = "x"' + HEC,
+        SLS + '[sls.credentials]\nsource = "file"\nfile = "/x"' + HEC,
         SLS + HEC.replace("[hec]", 'event_id_field = ""\n[hec]') + '[leef]\nfields = { sls_id = "id" }',
     ],
 )

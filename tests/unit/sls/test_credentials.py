@@ -140,7 +140,7 @@ def test_the_environment_of_the_process_counts_when_none_is_given(monkeypatch):
     assert parts(credential_source(CredentialsConfig()).current()) == ("id-e", "secret-e", None)
 
 
-@pytest.mark.parametrize("source", ["ecs-ram-role", "file"])
-def test_a_source_that_is_not_there_yet_is_said_to_be_so(source):
-    with pytest.raises(ConfigError, match="not available yet"):
-        credential_source(CredentialsConfig(source=source))
+@pytest.mark.parametrize("url", ["http://100.100.100.200", "http://metadata.example.com:80", "https://127.0.0.1:1"])
+def test_the_metadata_address_for_tests_is_on_loopback_or_refused(url):
+    with pytest.raises(ConfigError, match="only an address on loopback"):
+        credential_source(CredentialsConfig(source="ecs-ram-role"), environ={"SLS_SIEM_TEST_METADATA_URL": url})
