@@ -11,6 +11,7 @@ from sls_siem.config import Config, load, warnings_for
 from sls_siem.errors import ConfigError
 from sls_siem.service.logs import printable
 from sls_siem.siem.output import ProbeResult
+from sls_siem.sls.ram_policy import ram_policy
 
 
 def check(path: Path, instance: int, environ: Mapping[str, str], *, connect: bool, as_json: bool) -> int:
@@ -23,6 +24,16 @@ def check(path: Path, instance: int, environ: Mapping[str, str], *, connect: boo
     if not connect:
         return _report_configuration(config, warnings, as_json=as_json)
     return _report_connections(config, warnings, as_json=as_json)
+
+
+def print_ram_policy(path: Path, instance: int, environ: Mapping[str, str]) -> int:
+    """Print the RAM policy that this configuration needs, as JSON and nothing else.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+    """
+    print(json.dumps(ram_policy(load(path, instance, environ).sls), indent=2))
+    return EXIT_DONE
 
 
 def _report_problems(error: ConfigError, *, as_json: bool) -> int:

@@ -83,6 +83,9 @@ def _add_check(commands: Commands) -> None:  # type: ignore[valid-type]
     parser = commands.add_parser("check", help="name every problem of the configuration")  # type: ignore[attr-defined]
     _add_common(parser)
     parser.add_argument("--connect", action="store_true", help="also ask SLS and the SIEM")
+    parser.add_argument(
+        "--print-ram-policy", action="store_true", help="print the least that a RAM policy must allow, as JSON"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(command=_check)
 
@@ -139,8 +142,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from sls_siem.cli.check import check
+    from sls_siem.cli.check import check, print_ram_policy
 
+    if arguments.print_ram_policy:
+        return print_ram_policy(arguments.config, arguments.instance, os.environ)
     return check(arguments.config, arguments.instance, os.environ, connect=arguments.connect, as_json=arguments.json)
 
 
