@@ -14,20 +14,21 @@ import stage
 CHANGELOG = "debian/changelog"
 
 
-def build(out: Path, *, arch: str, version: str | None = None) -> Path:
+def build(out: Path, *, arch: str, version: str | None = None, commit: str = "HEAD") -> Path:
     """Build one package.
 
     Args:
         out: folder for the deb.
         arch: `amd64` or `arm64`.
         version: instead of the agent's own, to try an upgrade.
+        commit: what to build.
 
     Returns:
         The deb.
     """
     with tempfile.TemporaryDirectory(prefix="sls-siem-deb-") as name:
         source = Path(name) / "sls-siem-agent"
-        staged = stage.make(source, arch=arch, version=version)
+        staged = stage.make(source, arch=arch, version=version, commit=commit)
         (source / "packaging" / "debian").rename(source / "debian")
         for kind in ("sysusers", "tmpfiles"):
             (source / "systemd" / f"sls-siem-agent.{kind}").rename(source / "debian" / f"sls-siem-agent.{kind}")
@@ -52,9 +53,10 @@ def main() -> int:
     parser.add_argument("--arch", choices=("amd64", "arm64"), default=stage.machine_architecture())
     parser.add_argument("--out", type=Path, default=stage.ROOT / "dist")
     parser.add_argument("--version", help="instead of the agent's own, to try an upgrade")
+    parser.add_argument("--commit", default="HEAD", help="what to build")
     options = parser.parse_args()
     try:
-        print(build(options.out.resolve(), arch=options.arch, version=options.version))
+        print(build(options.out.resolve(), arch=options.arch, version=options.version, commit=options.commit))
     except subprocess.CalledProcessError as exc:
         print(f"{exc.cmd[0]} failed with {exc.returncode}:\n{exc.output}", file=sys.stderr)
         return 1

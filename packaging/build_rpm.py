@@ -15,20 +15,21 @@ import stage
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
-def build(out: Path, *, arch: str, version: str | None = None) -> Path:
+def build(out: Path, *, arch: str, version: str | None = None, commit: str = "HEAD") -> Path:
     """Build one package.
 
     Args:
         out: folder for the rpm.
         arch: `amd64` or `arm64`.
         version: instead of the agent's own, to try an upgrade.
+        commit: what to build.
 
     Returns:
         The rpm.
     """
     with tempfile.TemporaryDirectory(prefix="sls-siem-rpm-") as name:
         source, root = Path(name) / "source", Path(name) / "root"
-        staged = stage.make(source, arch=arch, version=version)
+        staged = stage.make(source, arch=arch, version=version, commit=commit)
         stage.run([sys.executable, "packaging/install.py", str(root), "--accounts"], cwd=source)
         licence = root / "usr/share/licenses/sls-siem-agent/LICENSE"
         licence.parent.mkdir(parents=True)
@@ -56,9 +57,10 @@ def main() -> int:
     parser.add_argument("--arch", choices=sorted(MACHINES), default=stage.machine_architecture())
     parser.add_argument("--out", type=Path, default=stage.ROOT / "dist")
     parser.add_argument("--version", help="instead of the agent's own, to try an upgrade")
+    parser.add_argument("--commit", default="HEAD", help="what to build")
     options = parser.parse_args()
     try:
-        print(build(options.out.resolve(), arch=options.arch, version=options.version))
+        print(build(options.out.resolve(), arch=options.arch, version=options.version, commit=options.commit))
     except subprocess.CalledProcessError as exc:
         print(f"{exc.cmd[0]} failed with {exc.returncode}:\n{exc.output}", file=sys.stderr)
         return 1

@@ -30,16 +30,17 @@ class Staged(NamedTuple):
     epoch: int
 
 
-def make(folder: Path, *, arch: str, version: str | None = None) -> Staged:
+def make(folder: Path, *, arch: str, version: str | None = None, commit: str = "HEAD") -> Staged:
     """Fill `folder`, which must not exist.
 
     Args:
         folder: for the copy.
         arch: `amd64` or `arm64`.
         version: written into the copy instead of its own.
+        commit: what to copy.
     """
     os.umask(0o022)
-    archive = _git("archive", "--format=tar", "HEAD")
+    archive = _git("archive", "--format=tar", commit)
     folder.mkdir(parents=True)
     with tarfile.open(fileobj=BytesIO(archive)) as tar:
         tar.extractall(folder)  # noqa: S202 - git's own output
@@ -52,7 +53,7 @@ def make(folder: Path, *, arch: str, version: str | None = None) -> Staged:
     assert found is not None
     vendor = [sys.executable, str(ROOT / "packaging" / "vendor.py"), "tree", str(folder / "vendor"), "--arch", arch]
     run(vendor, cwd=ROOT)
-    return Staged(found[1], int(_git("log", "-1", "--format=%ct")))
+    return Staged(found[1], int(_git("log", "-1", "--format=%ct", commit)))
 
 
 def machine_architecture() -> str:

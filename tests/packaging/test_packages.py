@@ -1,0 +1,163 @@
+"""The packages themselves: the same bytes twice, clean by their linters, small, importable by every Python."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MEBIBYTE = 1 << 20
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+def needs(*tools: str) -> None:
+    """Skip without the tools on a developer's machine; fail in CI."""
+    lacking = ", ".join(tool for tool in tools if shutil.which(tool) is None)
+    if lacking:
+        message = f"building packages needs {lacking}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+
+
+def run(*command: object, expected: int = 0) -> str:
+    done = subprocess.run(
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=350,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == expected, f"{command[0]}: {done.returncode}\n{done.stdout}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def builds(tmp_path_factory):
+    """Build a format twice, once; returns both files."""
+    made: dict[str, list[Path]] = {}
+    commit = run("git", "-c", "safe.directory=*", "rev-parse", "HEAD").strip()
+
+    def build(kind: str) -> list[Path]:
+        if kind not in made:
+            folders = [tmp_path_factory.mktemp(f"{kind}-{number}") for number in (1, 2)]
+            for folder in folders:
+                run(sys.executable, f"packaging/build_{kind}.py", "--out", folder, "--commit", commit)
+            made[kind] = [next(folder.glob(f"*.{kind}")) for folder in folders]
+        return made[kind]
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def unpacked(builds, tmp_path_factory) -> Path:
+    needs("dpkg-buildpackage", "dh")
+    folder = tmp_path_factory.mktemp("unpacked")
+    run("dpkg-deb", "--extract", builds("deb")[0], folder)
+    return folder
+
+
+@pytest.mark.parametrize(("kind", "tools"), [("deb", ("dpkg-buildpackage", "dh")), ("rpm", ("rpmbuild",))])
+def test_two_builds_give_the_same_bytes(builds, kind, tools) -> None:
+    needs(*tools)
+    one, other = (hashlib.sha256(path.read_bytes()).hexdigest() for path in builds(kind))
+
+    assert one == other
+
+
+def test_lintian_finds_nothing(builds) -> None:
+    needs("dpkg-buildpackage", "dh", "lintian")
+    found = run("lintian", "--allow-root", "--fail-on=error,warning", "--tag-display-limit=0", builds("deb")[0])
+
+    assert "" == found
+
+
+def test_rpmlint_finds_nothing(builds) -> None:
+    needs("rpmbuild", "rpmlint")
+    found = run("rpmlint", "-c", "packaging/rpm/rpmlint.toml", builds("rpm")[0])
+
+    assert "0 errors, 0 warnings" in found, found
+
+
+def test_it_is_small(builds, unpacked) -> None:
+    size = sum(path.stat().st_size for path in unpacked.rglob("*") if path.is_file() and not path.is_symlink())
+
+    assert builds("deb")[0].stat().st_size <= 5 * MEBIBYTE
+    assert size <= 20 * MEBIBYTE
+
+
+def test_nothing_live_is_shipped_below_etc(unpacked) -> None:
+    assert not (unpacked / "etc").exists()
+    assert (unpacked / "usr/share/doc/sls-siem-agent/examples/agent.toml").exists()
+
+
+def test_every_library_has_its_licence_and_stands_in_the_bill_of_materials(unpacked) -> None:
+    vendor = unpacked / "usr/lib/sls-siem-agent/vendor"
+    bill = json.loads((unpacked / "usr/share/doc/sls-siem-agent/sbom.cdx.json").read_text())
+    named = {re.sub(r"[-_.]+", "_", part["name"]) for part in bill["components"]}
+    infos = {info.name.split("-")[0].lower(): info for info in vendor.glob("*.dist-info")}
+
+    assert named == set(infos)
+    for info in infos.values():
+        names = {path.name.upper() for path in info.rglob("*")}
+        assert any(name.startswith(("LICEN", "COPYING")) for name in names), info.name
+
+
+def pythons() -> list[str]:
+    found = {
+        str(path) for minor in range(9, 15) for path in Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python")
+    }
+    return ["/usr/bin/python3", *sorted(found)]
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_every_module_finds_its_libraries_in_the_tree(unpacked, python) -> None:
+    tree = unpacked / "usr/lib/sls-siem-agent"
+    script = f"""
+import importlib, pkgutil, sys
+sys.path[:0] = [{str(tree / "vendor")!r}, {str(tree / "app")!r}]
+sys.dont_write_bytecode = True
+import sls_siem
+for module in pkgutil.walk_packages(sls_siem.__path__, "sls_siem."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+"""
+    # Without `site`, so that nothing but the tree and the standard library can be found.
+    assert "" == run(python, "-I", "-S", "-W", "ignore", "-c", script)
+
+
+def test_the_completion_knows_every_command_and_option() -> None:
+    import argparse
+
+    from sls_siem.cli.main import make_parser
+
+    words = set(re.findall(r"[\w-]+", (ROOT / "packaging/bash-completion/sls-siem").read_text()))
+    page = (ROOT / "docs/man/sls-siem.1").read_text().replace("\\-", "-")
+    parser = make_parser()
+    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    for name, command in commands.choices.items():
+        assert name in words
+        assert name in page
+        for option in (text for action in command._actions for text in action.option_strings if text.startswith("--")):
+            assert option in words, f"{name} {option}"
+            assert option == "--help" or option in page, f"{name} {option}"
+
+
+def test_the_units_are_clean_and_closed() -> None:
+    needs("systemd-analyze")
+    answer = run("systemd-analyze", "security", "--offline=yes", ROOT / "systemd/sls-siem@.service")
+    exposure = re.search(r"exposure level.*: ([\d.]+)", answer)
+
+    assert exposure is not None
+    assert float(exposure[1]) <= 1.1
