@@ -20,6 +20,8 @@ from sls_siem.emulator.hec import HecToken
 from sls_siem.emulator.loggroups import make_group
 from sls_siem.emulator.store import event_digest
 from sls_siem.emulator.syslog import SyslogEmulator
+from sls_siem.service.retry_letters import Resender
+from sls_siem.siem import make_output
 from tests.e2e.harness import AgentProcess, Oracle, hec_tables, merged, syslog_tables, until
 
 pytestmark = pytest.mark.e2e
@@ -184,3 +186,17 @@ def test_root_acts_as_the_owner_of_the_state_directory(sls, hec, token_file, tmp
         assert (0, "1 sent and removed\n") == (done.returncode, done.stdout), done.stderr
         assert {NOBODY} == {path.stat().st_uid for path in state.iterdir()}
         assert ["0-2-0"] == [letter.event_id for letter in DeadLetters(state, 1 << 20).letters()]
+
+
+def test_a_siem_that_goes_away_ends_the_retry_when_patience_does(hec, sls, token_file, tmp_path: Path) -> None:
+    agent = AgentProcess(tmp_path, hec_tables(sls, [hec.url], token_file))
+    config = load(agent.config_path, 1, {})
+    letters = [DeadLetter(f"0-{n}-0", 0, "invalid-event", "no", b'{"event":"x"}', WHEN) for n in (1, 2)]
+    settled: set[str] = set()
+    hec.inject("reset_before", skip=1)
+    resender = Resender(config, make_output(config), lambda *_a, **_k: None, patience_s=1.0)
+    attempts = resender.retry(letters, settled.update)
+
+    assert {"0-1-0"} == settled
+    assert [True, False] == [attempt.settled for attempt in attempts]
+    assert hec.url in resender.trouble

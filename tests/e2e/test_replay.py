@@ -14,9 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from sls_siem.config import load
 from sls_siem.emulator.hec import HecEmulator
 from sls_siem.emulator.loggroups import make_group
 from sls_siem.emulator.sls import SlsEmulator
+from sls_siem.service.replay import Replay, resolve
+from sls_siem.service.replay_range import ResumeFile
+from sls_siem.siem import make_output
+from sls_siem.sls.client import SlsClient
+from sls_siem.sls.credentials import credential_source
 from tests.e2e.harness import AgentProcess, Oracle, hec_tables, until
 
 pytestmark = pytest.mark.e2e
@@ -198,3 +204,32 @@ def test_names_what_stands_in_the_way(sls, hec, token_file, tmp_path) -> None:
     assert "401" in refused.stderr
     assert "connection refused" in down.stderr
     assert [] == hec.store.ids()
+
+
+def test_a_siem_that_goes_away_ends_the_replay_when_patience_does(sls, hec, token_file, tmp_path, monkeypatch) -> None:
+    fill(sls, 150)
+    agent = AgentProcess(tmp_path, hec_tables(sls, [hec.url], token_file))
+    for name, value in agent.environ().items():
+        monkeypatch.setenv(name, value)
+    config = load(agent.config_path, 1, os.environ)
+    client = SlsClient(config.sls, credential_source(config.sls.credentials))
+    session = client.session()
+    resume = ResumeFile(agent.folder / "state", (NOON + 100, NOON + 200), "here")
+    shards = resolve(session, resume, (NOON + 100, NOON + 200), None)
+    hec.stop_listening()
+    run = Replay(config, client, make_output(config), resume=resume, shards=shards, patience_s=1.0)
+    run.start()
+    until(lambda: run.look(0.05) and run.stuck(), 20, "the end of patience")
+    why = run.stuck()
+    run.stop(0.0)
+
+    assert "connection refused" in why
+    assert not run.done()
+    hec.listen_again()
+    run = Replay(config, client, make_output(config), resume=resume, shards=shards)
+    run.start()
+    until(lambda: not run.look(0.05), 20, "the end of the replay")
+    assert run.done()
+    assert (4, 4, 20) == (run.state().groups, run.state().settled, run.state().events)
+    resume.close()
+    session.close()
