@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,7 +22,7 @@ MAPS = ("actiontrail", "alb", "cloud-firewall", "k8s-audit", "oss", "security-ce
 FOLDER = Path(__file__).parent / "maps"
 
 
-def read_map(name: str) -> Mapping[str, object]:
+def read_map(name: str) -> Mapping[str, Any]:
     """Read one of `MAPS` as it stands in its file."""
     return tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
 
@@ -33,7 +34,5 @@ def keys_of_map(name: str) -> dict[str, object]:
     if "json_fields" in document:
         keys["siem.json_fields"] = document["json_fields"]
     for table in ("cef", "leef"):
-        entries = document[table]
-        if isinstance(entries, dict):
-            keys.update({f"{table}.{key}": value for key, value in entries.items()})
+        keys.update({f"{table}.{key}": value for key, value in document[table].items()})
     return keys

@@ -132,6 +132,12 @@ RULES: Sequence[Rule] = (
         f"give at most {_UDP_MOST_BYTES}",
     ),
     Rule(
+        ("siem.event_id_field", "siem.format"),
+        lambda c: c.siem.format == "leef" and c.siem.event_id_field in ("devTime", "devTimeFormat", "sls_replay"),
+        "is a key that LEEF has for something else",
+        "give another name such as sls_id",
+    ),
+    Rule(
         ("leef.fields", "siem.event_id_field"),
         lambda c: bool(c.leef.fields) and c.siem.event_id_field in (c.leef.fields or ()),
         "has a key of the same name as siem.event_id_field",

@@ -127,6 +127,14 @@ def test_a_path_into_what_is_no_json_finds_nothing(value):
     assert all("Label" in key or len(value) < 5001 for key, value in found.pairs)
 
 
+def test_paths_go_through_names_with_dots_and_stop_at_what_is_not_there():
+    event = b'{"x.y":{"z":1.5},"list":[1,[2,3]],"text":"t"}'
+    paths = ["event.x.y.z", "event.list.1.0", "event.list.2", "event.list.x", "event.text.a", "event.a.b.c", "a.b", "."]
+    settings = with_fields(CEF, **{f"k{number}": path for number, path in enumerate(paths)})
+
+    assert dict(one_event(settings, (b"event", event)).pairs[2:]) == {"k0": "1.5", "k1": "2"}
+
+
 def test_a_label_of_the_table_wins():
     settings = with_fields(CEF, cs1="a", cs1Label="b")
 

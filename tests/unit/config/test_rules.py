@@ -103,6 +103,10 @@ TLS = "\n[tls]\n"
             'tls.cert_file: cannot be read (not a file), "/dev/null", name a file that the agent\'s user may read',
         ),
         (
+            SLS + SYSLOG.replace("[syslog]", 'format = "leef"\nevent_id_field = "devTime"\n[syslog]'),
+            'siem.event_id_field: is a key that LEEF has for something else, "devTime", give another name such as sls_id',
+        ),
+        (
             SLS + SYSLOG + '[leef]\nfields = { sls_id = "id" }',
             "leef.fields: has a key of the same name as siem.event_id_field, a table, "
             "give the field another key: this one carries the event's id",
