@@ -104,7 +104,8 @@ TLS = "\n[tls]\n"
         ),
         (
             SLS + SYSLOG.replace("[syslog]", 'format = "leef"\nevent_id_field = "devTime"\n[syslog]'),
-            'siem.event_id_field: is a key that LEEF has for something else, "devTime", give another name such as sls_id',
+            'siem.event_id_field: is a key that LEEF has for something else, "devTime", '
+            "give another name such as sls_id",
         ),
         (
             SLS + SYSLOG + '[leef]\nfields = { sls_id = "id" }',
