@@ -17,6 +17,9 @@ from sls_siem.cli import demo as demo_module
 from sls_siem.cli.bench import bench
 from sls_siem.cli.bench_measure import Plan
 from sls_siem.cli.demo import demo
+from sls_siem.cli.demo_rig import RigError
+from sls_siem.cli.demo_traffic import fed
+from sls_siem.cli.demo_usage import usage_of
 from sls_siem.cli.demo_verdict import Verdict, compare
 from tests.e2e.harness import until
 
@@ -160,6 +163,36 @@ def test_complaints_name_the_first_few_only() -> None:
     verdict = compare({f"0-{number}-0": b"" for number in range(7)}, {})
 
     assert ["lost: 0-0-0, 0-1-0, 0-2-0, 0-3-0, 0-4-0 and more"] == verdict.complaints()
+
+
+def test_the_usage_of_a_process_that_is_gone_is_not_known() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    running = usage_of(process.pid)
+    process.stdin.close()
+    until(lambda: state_of(process.pid) == "Z", what="its end")
+    ended = usage_of(process.pid)
+    process.wait()
+
+    assert running is not None
+    assert running.peak_bytes >= running.resident_bytes > 0
+    assert ended is None
+    assert usage_of(process.pid) is None
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_a_feed_that_breaks_is_an_error() -> None:
+    class Broken:
+        def get(self, _name: str) -> list[dict[str, object]]:
+            return [
+                {"feed": 1, "profile": "waf", "error": "disk full"},
+                {"feed": 2, "profile": "x", "error": "not ours"},
+            ]
+
+    with pytest.raises(RigError, match="feeding waf logs failed: disk full"):
+        fed(Broken(), [1])
 
 
 def test_bench_prints_one_json_document(scratch: Path, capsys) -> None:
