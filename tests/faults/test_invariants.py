@@ -86,7 +86,7 @@ def test_invariant_0_a_shard_born_while_no_consumer_lives_is_read_from_its_begin
 
 
 def test_invariant_0_a_process_that_dies_before_its_first_periodic_checkpoint_loses_nothing(sls, hec, agent_of) -> None:
-    """To see it fail: let `FirstStart._save_missing` save nothing and `ShardWorker._first_position` start at "end"."""
+    """To see it fail: let `ShardWorker._first_position` start at "end" whatever checkpoint is stored."""
     changes = {"sls": {"start": "end"}, "delivery": {"checkpoint_s": 60}}
     hec.inject("black_hole")
     agent = agent_of(**changes)
