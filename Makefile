@@ -5,10 +5,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WHEELS := build/wheel
-SOURCES := $(shell find agent/sls_siem -name '*.py' -o -name py.typed)
+CODEC := build/codec
+SOURCES := $(shell find agent/sls_siem -name '*.py' -o -name '*.toml' -o -name py.typed)
+NATIVE := $(shell find agent/native -path agent/native/target -prune -o -type f -print)
 DEMO ?=
-BENCH ?= --json
+BENCH ?=
 SCHEDULES ?= 100
+# Most tests wait for something, so more of them than there are processors run side by side.
+JOBS ?= 4
 
 # The developer's own settings must not lead past the wheel, nor pip out of the virtual environment.
 unexport PYTHONPATH PYTHONHOME
@@ -40,7 +44,22 @@ $(WHEELS)/.built: $(VENV)/.created README.md LICENSE $(SOURCES)
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(WHEELS) .
 	@touch $@
 
-$(VENV)/.installed: $(WHEELS)/.built
+# The compiled codec, where cargo is; without it, or with one that is too old, everything works in plain Python.
+$(CODEC)/.built: $(VENV)/.created $(NATIVE)
+	@rm -rf $(CODEC) && mkdir -p $(CODEC)
+	@if ! command -v cargo >/dev/null; then \
+	    echo 'no cargo here: the codec in plain Python is used'; \
+	elif ! { $(BIN)/python -m pip install --quiet 'maturin>=1.9,<2' && \
+	    $(BIN)/maturin build --quiet --release --manifest-path agent/native/Cargo.toml --out $(CODEC); }; then \
+	    echo 'the compiled codec was not built: the one in plain Python is used'; \
+	    test "$$CI" != true; \
+	fi
+	@touch $@
+
+$(VENV)/.installed: $(WHEELS)/.built $(CODEC)/.built
+	@for wheel in $(CODEC)/*.whl; do \
+	    test ! -e "$$wheel" || $(BIN)/python -m pip install --quiet --force-reinstall --no-deps "$$wheel"; \
+	done
 	$(BIN)/python -m pip install --quiet $(WHEELS)/*.whl
 	@# Once more, for what is new in a wheel of the same version.
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps $(WHEELS)/*.whl
@@ -59,7 +78,8 @@ demo: $(VENV)/.installed
 
 test: venv
 	$(BIN)/python -m coverage erase
-	SLS_SIEM_TEST_WHEEL=1 $(BIN)/python -m coverage run -m pytest
+	SLS_SIEM_TEST_WHEEL=1 $(BIN)/python -m coverage run -m pytest -n $(JOBS) --dist loadfile -m 'not alone'
+	SLS_SIEM_TEST_WHEEL=1 $(BIN)/python -m coverage run -m pytest -m alone
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 	$(BIN)/python tests/branch_coverage.py
@@ -73,7 +93,7 @@ format: venv
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.installed
-	$(BIN)/sls-siem bench $(BENCH)
+	$(BIN)/python -m tests.bench $(BENCH)
 
 faults: venv
 	@ls tests/faults/test_*.py >/dev/null 2>&1 || { echo 'make faults: not available yet, planned'; exit 1; }

@@ -55,3 +55,10 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY", "RUNTIME_DIRECTORY", "STATE_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the fault schedules run alone: their agents live with time-outs of seconds."""
+    for item in items:
+        if ROOT / "tests" / "faults" in item.path.parents:
+            item.add_marker("alone")

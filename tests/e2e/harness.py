@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from sls_siem.codec import make_encoder, settings_from
+from sls_siem.codec import make_reference_encoder, settings_from
 from sls_siem.codec.model import Batch, Payload
 from sls_siem.config import load
 from sls_siem.emulator.sls import SlsEmulator
@@ -23,6 +23,7 @@ from sls_siem.emulator.store import event_digest
 GROUP = "siem-group"
 KEY_ID = "test-key-id"
 KEY_SECRET = "test-key-secret-5uqp"
+CODEC = "SLS_SIEM_CODEC"
 CLEAN = ("SLS_", "NOTIFY_SOCKET", "WATCHDOG", "CREDENTIALS_DIRECTORY", "RUNTIME_DIRECTORY", "STATE_DIRECTORY")
 
 
@@ -78,7 +79,7 @@ class AgentProcess:
         self.config_path.write_text("\n".join(lines) + "\n")
 
     def environ(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(CLEAN)}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(CLEAN) or name == CODEC}
         return kept | {
             "RUNTIME_DIRECTORY": str(self.folder / "run"),
             "STATE_DIRECTORY": str(self.folder / "state"),
@@ -198,7 +199,7 @@ class Oracle:
     def __init__(self, sls: SlsEmulator, config_path: Path) -> None:
         self._sls = sls
         config = load(config_path, 1, {})
-        self._encoder = make_encoder(settings_from(config))
+        self._encoder = make_reference_encoder(settings_from(config))
         self._bare = _BARE[config.syslog.framing if config.siem.output == "syslog" else "none"]
 
     def expected(self) -> dict[str, bytes]:

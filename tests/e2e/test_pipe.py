@@ -84,6 +84,7 @@ def test_every_log_arrives_once_with_the_bytes_that_the_encoder_makes_of_it(
     assert_saves_are_honest(sls, first_positions=4)
 
 
+@pytest.mark.alone
 def test_a_log_arrives_within_a_second_when_the_shard_is_not_behind(sls, hec, token_file, tmp_path, agents) -> None:
     """At the 99th percentile on loopback; the vendor's consumer takes 4 to 5 s."""
     agent = agent_for(agents, tmp_path, sls, hec, token_file)

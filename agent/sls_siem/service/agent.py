@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Optional
 
-from sls_siem.codec import codec_name, make_encoder, settings_from
+from sls_siem.codec import codec_name, make_encoder, make_reference_encoder, settings_from
 from sls_siem.config import Config
 from sls_siem.dead_letter import DeadLetters
 from sls_siem.delivery.limits import RateLimit
@@ -105,7 +105,7 @@ class Agent:
         return Way(
             output=make_output(config),
             encoder=make_encoder(settings),
-            reference=make_encoder(settings),
+            reference=make_reference_encoder(settings),
             letters=None if delivery.on_reject == "hold" else letters,
             limits=(
                 RateLimit(delivery.max_events_per_s, time.monotonic),
