@@ -119,7 +119,7 @@ class Host:
                 stderr=log,
             )
         self.leader = int(self.until(self._find_leader, 30, "nspawn's init"))
-        self.until(self._is_up, 60, f"{self.release} to be up")
+        self.until(self._is_up, 150, f"{self.release} to be up")
 
     def _find_leader(self) -> str:
         assert self._process is not None
@@ -198,6 +198,6 @@ def _remove_cgroup(group: Path) -> None:
         yield from sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True)
         yield group
 
-    with contextlib.suppress(OSError):
-        for path in deepest():
+    for path in deepest():
+        with contextlib.suppress(OSError):
             path.rmdir()

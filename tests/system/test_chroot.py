@@ -35,9 +35,7 @@ def test_a_root_without_systemd_running_takes_it_and_gives_it_back(release, pack
     shutil.copy(deb, root / "srv")
     (root / "etc/apt/sources.list").write_text("")
     in_root(root, "apt-get", "-q", "-y", "install", f"/srv/{deb.name}")
-    problems = in_root(
-        root, "sh", "-c", "sls-siem check --config /usr/share/doc/sls-siem-agent/examples/agent.toml 2>&1"
-    )
+    problems = in_root(root, "sls-siem", "check", "--config", "/usr/share/doc/sls-siem-agent/examples/agent.toml")
 
     assert "sls-siem " in in_root(root, "sls-siem", "version")
     assert "error" not in problems
