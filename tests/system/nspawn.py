@@ -125,7 +125,7 @@ class Host:
         assert self._process is not None
         assert self._process.poll() is None, (self.folder / "console.log").read_text(errors="replace")
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        return children[0] if children else ""
+        return next((child for child in children if _is_init(child)), "")
 
     def _is_up(self) -> bool:
         with contextlib.suppress(subprocess.SubprocessError):
@@ -179,6 +179,14 @@ class Host:
     def journal(self, *arguments: str) -> str:
         """Return what the journal says."""
         return self.run("journalctl", "--no-pager", "-q", *arguments)
+
+
+def _is_init(process: str) -> bool:
+    """Tell the host's init from the helpers that nspawn starts on the way to it."""
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+        return any(line.startswith("NSpid:") and line.split()[1:] == [process, "1"] for line in lines)
+    return False
 
 
 def _own_cgroups(name: str) -> list[Path]:
