@@ -9,14 +9,19 @@ from typing import Optional
 import sdnotify
 
 STATUS_LENGTH = 400
+FEED_S = 0.2
 
 
 class Notifier:
     """Sends sd_notify datagrams; one datagram a call, ASCII only (the library encodes latin-1 and hides errors)."""
 
     def __init__(self) -> None:
-        self._socket = sdnotify.SystemdNotifier()
+        self._notifier = sdnotify.SystemdNotifier()
+        # A service manager that does not read must never hold the main loop; the library hides the refusal.
+        if self._notifier.socket is not None:
+            self._notifier.socket.setblocking(False)
         self._last_status = ""
+        self._fed_at = float("-inf")
 
     def ready(self, status: str) -> None:
         """The configuration is valid and the threads are up."""
@@ -35,8 +40,11 @@ class Notifier:
         self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
     def watchdog(self) -> None:
-        """Every thread has moved."""
-        self._send("WATCHDOG=1")
+        """Every thread has moved; sent at most every `FEED_S`, however often this is called."""
+        now = time.monotonic()
+        if now - self._fed_at >= FEED_S:
+            self._fed_at = now
+            self._send("WATCHDOG=1")
 
     def give_up(self) -> None:
         """Have the watchdog act now, as if it had not been fed for its whole interval (systemd 243 and later)."""
@@ -49,7 +57,7 @@ class Notifier:
             self._send(_status(text))
 
     def _send(self, *lines: str) -> None:
-        self._socket.notify("\n".join(lines))
+        self._notifier.notify("\n".join(lines))
 
 
 def _status(text: str) -> str:

@@ -158,3 +158,19 @@ def test_a_metrics_port_that_is_taken_is_a_configuration_error(sls, hec, token_f
 
         assert 78 == agent.wait(20)
         assert "metrics.port" in agent.log()
+
+
+def test_a_service_manager_that_does_not_read_holds_nothing_up(sls, hec, token_file, tmp_path, agents) -> None:
+    """To see it fail: leave the notify socket blocking."""
+    deaf = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    deaf.bind(str(tmp_path / "deaf"))
+    environ = {"NOTIFY_SOCKET": str(tmp_path / "deaf"), "WATCHDOG_USEC": "400000"}
+    agent = AgentProcess(tmp_path, hec_tables(sls, [hec.url], token_file), environ=environ)
+    agents.append(agent)
+    agent.start()
+    until(lambda: sorted(agent.shards()) == [0, 1])
+    time.sleep(3)
+
+    assert 0 == agent.stop(20)
+    deaf.close()

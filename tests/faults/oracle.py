@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sls_siem.codec import make_encoder, settings_from
+from sls_siem.codec import make_reference_encoder, settings_from
 from sls_siem.codec.encoder import ReferenceEncoder
 from sls_siem.codec.model import Batch, Payload
 from sls_siem.config import load
@@ -118,7 +118,7 @@ class Obligations:
     def configure(self, config_path: Path) -> None:
         """Learn from a configuration what is made of a log."""
         config = load(config_path, 1, {})
-        encoder = make_encoder(settings_from(config))
+        encoder = make_reference_encoder(settings_from(config))
         assert isinstance(encoder, ReferenceEncoder), "the oracle needs the reference encoder"
         self._encoder = encoder
         self._bare_of = _BARE[config.syslog.framing if config.siem.output == "syslog" else "none"]
