@@ -1,8 +1,8 @@
 """Make the private tree of libraries that the packages carry: pinned by hash, for every supported Python side by side.
 
-`vendor.py tree FOLDER` needs pip with an index, downloads what `vendor.lock` names, and unpacks it. Nothing
-that was built gets into the tree; but pip runs the two sdists' setup.py, with build tools it chooses, to ask for metadata. `vendor.py lock` writes the lock anew from PINS.
-It knows nothing of deb and rpm, which take the finished tree.
+`vendor.py tree FOLDER` needs pip with an index, downloads what `vendor.lock` names, and unpacks it. Nothing that was
+built on the way gets into the tree; but pip runs the two sdists' setup.py, with build tools of its choice, for their metadata.
+`vendor.py lock` writes the lock anew from PINS. It knows nothing of deb and rpm, which take the finished tree.
 """
 
 from __future__ import annotations
