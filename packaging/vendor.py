@@ -1,7 +1,7 @@
 """Make the private tree of libraries that the packages carry: pinned by hash, for every supported Python side by side.
 
 `vendor.py tree FOLDER` needs pip with an index, downloads what `vendor.lock` names, and unpacks it. Nothing that was
-built on the way gets into the tree; but pip runs the two sdists' setup.py, with build tools of its choice, for their metadata.
+built on the way gets into the tree; but pip runs the two sdists' setup.py, with build tools it picks, for metadata.
 `vendor.py lock` writes the lock anew from PINS. It knows nothing of deb and rpm, which take the finished tree.
 """
 
