@@ -179,7 +179,7 @@ def test_truncated_raw_is_cut_between_characters():
 
 
 @given(long_logs, sizes, framings, rfcs, st.sampled_from(["json", "kv", "raw"]), st.sampled_from(["", "sls@32473"]))
-def test_the_parts_of_a_split_message_are_the_message(contents, size, framing, rfc, form, data):  # noqa: PLR0917
+def test_the_parts_of_a_split_message_are_the_message(contents, size, framing, rfc, form, data):
     settings = syslog(
         replace(SYSLOG, format=form, raw_field="a"),
         max_bytes=size,
