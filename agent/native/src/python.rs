@@ -160,6 +160,13 @@ fn count_events(py: Python, body: PyBackedBytes) -> PyResult<usize> {
     Ok(sizes.into_iter().sum())
 }
 
+/// Compresses data by gzip.
+#[pyfunction]
+fn gzip<'py>(py: Python<'py>, data: PyBackedBytes) -> PyResult<Bound<'py, PyBytes>> {
+    let compressed = detached(py, || Ok(crate::gzip::gzip(&data)))?;
+    Ok(PyBytes::new(py, &compressed))
+}
+
 #[pymodule]
 fn sls_siem_codec(module: &Bound<PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
@@ -170,5 +177,6 @@ fn sls_siem_codec(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<Encoding>()?;
     module.add_function(wrap_pyfunction!(group_sizes, module)?)?;
     module.add_function(wrap_pyfunction!(count_events, module)?)?;
+    module.add_function(wrap_pyfunction!(gzip, module)?)?;
     Ok(())
 }
