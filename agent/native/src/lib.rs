@@ -3,8 +3,8 @@
 //!
 //! Where to find what: `wire` and `shape` read logs; `format` (with `layout`, `labels`, `members`, `jsonvalue`, `text`)
 //! makes messages of them; `hec` and `syslog` (with `header`, `priority`, `stamp`) put around a message what the output
-//! wants; `encoder` and `packer` make payloads; `gzip` (with `deflate`, `huffman`) compresses them; `python` is the door
-//! to Python.
+//! wants; `encoder` and `packer` make payloads; `gzip` (with `deflate`, `huffman`) compresses them; `inflate` undoes
+//! the compression of what comes in; `python` is the door to Python.
 #![forbid(unsafe_code)]
 
 pub mod deflate;
@@ -16,6 +16,7 @@ pub mod gzip;
 pub mod header;
 pub mod hec;
 pub mod huffman;
+pub mod inflate;
 pub mod jsonvalue;
 pub mod labels;
 pub mod layout;

@@ -3,6 +3,7 @@
 //! Every call that does work releases the GIL for all of it, but for the one copy of a payload into its `bytes`.
 
 use crate::encoder::{Codec, Run, Scratch, Task};
+use crate::inflate;
 use crate::packer::{Item, Span};
 use crate::panics::caught;
 use crate::settings::{Settings, SyslogOptions};
@@ -167,6 +168,27 @@ fn gzip<'py>(py: Python<'py>, data: PyBackedBytes) -> PyResult<Bound<'py, PyByte
     Ok(PyBytes::new(py, &compressed))
 }
 
+type Inflate = fn(&[u8], &mut [u8]) -> Result<(), String>;
+
+fn inflated<'py>(py: Python<'py>, data: &[u8], size: usize, inflate: Inflate) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, size, |out| {
+        let done = py.detach(|| caught(|| inflate(data, out)));
+        done.and_then(|done| done).map_err(PyValueError::new_err)
+    })
+}
+
+/// Undoes a raw block of lz4 that holds `size` bytes.
+#[pyfunction]
+fn lz4_decompress<'py>(py: Python<'py>, data: PyBackedBytes, size: usize) -> PyResult<Bound<'py, PyBytes>> {
+    inflated(py, &data, size, inflate::lz4)
+}
+
+/// Undoes frames of zstd that hold `size` bytes.
+#[pyfunction]
+fn zstd_decompress<'py>(py: Python<'py>, data: PyBackedBytes, size: usize) -> PyResult<Bound<'py, PyBytes>> {
+    inflated(py, &data, size, inflate::zstd)
+}
+
 #[pymodule]
 fn sls_siem_codec(module: &Bound<PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
@@ -178,5 +200,7 @@ fn sls_siem_codec(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(group_sizes, module)?)?;
     module.add_function(wrap_pyfunction!(count_events, module)?)?;
     module.add_function(wrap_pyfunction!(gzip, module)?)?;
+    module.add_function(wrap_pyfunction!(lz4_decompress, module)?)?;
+    module.add_function(wrap_pyfunction!(zstd_decompress, module)?)?;
     Ok(())
 }
