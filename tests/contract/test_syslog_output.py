@@ -161,6 +161,7 @@ def test_an_outage_is_waited_for(
         with caplog.at_level("INFO"):
             deliver(lane, gate, batches(3))
 
+        assert siem.store.wait_for(30, timeout_s=10)
         assert siem.store.compare(expected(30)) == Comparison()
         assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
         assert "nothing listens on port" in caplog.text

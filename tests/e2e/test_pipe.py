@@ -106,8 +106,8 @@ def test_a_log_arrives_within_a_second_when_the_shard_is_not_behind(sls, hec, to
 def test_three_agents_share_the_shards_and_survive_a_kill_and_a_stop(sls, hec, token_file, tmp_path, agents) -> None:
     """The stopped one's shards go on without a duplicate, the killed one's within group timeout + heartbeat."""
     team = [agent_for(agents, tmp_path, sls, hec, token_file, instance=number) for number in (1, 2, 3)]
+    until(lambda: all(agent.shards() for agent in team), 40, "a shard for each of the three")
     until(lambda: sorted(shard for agent in team for shard in agent.shards()) == [0, 1, 2, 3], 30)
-    assert all(agent.shards() for agent in team)
     oracle = Oracle(sls, team[0].config_path)
 
     with Trickle(lambda number: fill(sls, 4, first=4 * number), 0.02):

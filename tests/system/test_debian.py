@@ -207,6 +207,7 @@ def test_a_million_logs_pass_and_a_stop_loses_and_repeats_nothing(world: World) 
 
 
 def test_lines_in_the_journal_carry_priority_instance_and_shard(world: World) -> None:
+    world.host.until(lambda: world.held()[4], 60, "a shard of instance 4")
     shard = world.held()[4][0]
     fields = world.host.journal("-u", "sls-siem@4", f"SLS_SHARD={shard}", "-o", "verbose", "-n", "1")
 

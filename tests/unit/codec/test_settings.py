@@ -102,5 +102,7 @@ def test_defaults_make_an_encoder():
         assert make_encoder(settings_from(Config(1, SLS, SiemConfig(output=output)))).split(b"") == []
 
 
-def test_the_codec_tells_its_name():
+def test_the_codec_tells_its_name(monkeypatch):
+    monkeypatch.setenv("SLS_SIEM_CODEC", "reference")
+
     assert codec_name() == "reference"
