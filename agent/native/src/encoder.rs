@@ -6,12 +6,12 @@
 
 use crate::event_id::Ident;
 use crate::fields::{FieldNames, GroupView, LogView};
-use crate::format::{Format, Writing};
+use crate::format::{Entry, Format, Writing};
 use crate::hec::{Hec, HecGroup};
 use crate::out::Out;
 use crate::packer::{Item, Mark, Packer};
 use crate::shape::Reader;
-use crate::syslog::{Entry, Frames, Framing, Syslog, SyslogGroup};
+use crate::syslog::{Frames, Framing, Syslog, SyslogGroup};
 use crate::wire::{walk_group, walk_log, Groups, Log, Malformed, Meta, Part, WireError};
 
 /// Bytes of a group that are written before its rest is walked for errors.
@@ -86,7 +86,7 @@ pub struct Run {
     task: Task,
     groups: Groups,
     packer: Packer,
-    scratch: Box<Scratch>,
+    scratch: Scratch,
     present: Option<Present>,
     skip: u64,
     left: Option<u64>,
@@ -98,7 +98,7 @@ pub struct Run {
 }
 
 impl Codec {
-    pub fn start(&self, task: Task, mut scratch: Box<Scratch>) -> Run {
+    pub fn start(&self, task: Task, mut scratch: Scratch) -> Run {
         scratch.out.truncate(0);
         let (limit, separator) = match &self.output {
             Output::Hec(_) => (self.batch_bytes, &b"\n"[..]),
@@ -179,7 +179,7 @@ impl Run {
     }
 
     /// Gives the memory back for the next batch, if it is to be trusted.
-    pub fn into_scratch(self) -> Option<Box<Scratch>> {
+    pub fn into_scratch(self) -> Option<Scratch> {
         (!self.faulty).then_some(self.scratch)
     }
 
@@ -220,7 +220,7 @@ impl Run {
             if self.left == Some(0) {
                 break;
             }
-            let scratch = &mut *self.scratch;
+            let scratch = &mut self.scratch;
             let walked = walk_group(body, start, end, &mut scratch.meta, &mut scratch.bounds);
             walked.map_err(|error| error.in_group(number))?;
             let logs = scratch.bounds.len();
@@ -242,7 +242,7 @@ impl Run {
 
     fn open(&mut self, codec: &Codec, body: &[u8], number: usize, first: usize, wanted: usize, before: u64) {
         let task = &self.task;
-        let scratch = &mut *self.scratch;
+        let scratch = &mut self.scratch;
         let mark = self.packer.mark(&scratch.out);
         let here = task.position + number as i128;
         if task.regrouped {
@@ -264,7 +264,7 @@ impl Run {
     /// Writes logs of a group, to its end or until something may be taken.
     fn write(&mut self, codec: &Codec, body: &[u8], present: Present) -> Result<(), WireError> {
         let present = self.present.insert(present);
-        let scratch = &mut *self.scratch;
+        let scratch = &mut self.scratch;
         while present.next < present.end {
             let place = present.next;
             present.next += 1;
@@ -318,20 +318,17 @@ fn write_log(
     if codec.panic_at.is_some_and(|at| at == counted - bounds.len() as u64 + place as u64) {
         panic!("a test asked for it");
     }
-    let ident = ident.as_slice();
+    let entry = Entry { format: &codec.format, log: view, shape, ident: ident.as_slice() };
     match &codec.output {
         Output::Hec(envelope) => {
-            envelope.write(hec, writing, &codec.format, out, view, shape, ident);
+            envelope.write(hec, writing, out, &entry);
             packer.add(out, start, place, part.len());
         }
-        Output::Syslog(frames) => {
-            let entry = Entry { format: &codec.format, log: view, shape, ident };
-            match frames.write(syslog, writing, out, &entry) {
-                Frames::One => packer.add(out, start, place, part.len()),
-                Frames::Several(lengths) => packer.add_pieces(out, start, &lengths, place, part.len()),
-                Frames::TooLong(event) => packer.add_oversize(out, event, ident, place),
-            }
-        }
+        Output::Syslog(frames) => match frames.write(syslog, writing, out, &entry) {
+            Frames::One => packer.add(out, start, place, part.len()),
+            Frames::Several(lengths) => packer.add_pieces(out, start, &lengths, place, part.len()),
+            Frames::TooLong(event) => packer.add_oversize(out, event, entry.ident, place),
+        },
     }
     Ok(())
 }

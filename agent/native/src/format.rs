@@ -55,6 +55,15 @@ impl Format {
     }
 }
 
+/// One log, and all that it takes to write it.
+pub struct Entry<'a> {
+    pub format: &'a Format,
+    pub log: LogView<'a>,
+    /// Number of the log's shape.
+    pub shape: usize,
+    pub ident: &'a [u8],
+}
+
 /// What comes before the contents of the logs of one group, with or without nanoseconds.
 #[derive(Default)]
 struct Opened {
@@ -84,35 +93,38 @@ impl Writing {
     }
 
     /// Writes a log as a message.
-    pub fn message(&mut self, format: &Format, out: &mut Out, log: LogView, shape: usize, ident: &[u8]) {
+    pub fn message(&mut self, entry: &Entry, out: &mut Out) {
+        let Entry { format, log, .. } = *entry;
         if format.kind == Kind::Raw {
             if let Some(value) = raw_value(format, log) {
                 return write_raw(format, out, value);
             }
         }
-        self.event(format, out, log, shape, ident);
+        self.event(entry, out);
     }
 
     /// Writes a log as one JSON value, never empty.
-    pub fn json_value(&mut self, format: &Format, out: &mut Out, log: LogView, shape: usize, ident: &[u8]) {
+    pub fn json_value(&mut self, entry: &Entry, out: &mut Out) {
+        let Entry { format, log, .. } = *entry;
         match format.kind {
-            Kind::Json => self.event(format, out, log, shape, ident),
+            Kind::Json => self.event(entry, out),
             Kind::Kv => {
                 let mut inner = std::mem::take(&mut self.inner);
                 inner.truncate(0);
-                self.event(format, &mut inner, log, shape, ident);
+                self.event(entry, &mut inner);
                 json_string(out, inner.as_slice());
                 self.inner = inner;
             }
             Kind::Raw => match raw_value(format, log) {
                 Some(value) if !value.is_empty() => json_string(out, value),
-                _ => self.event(format, out, log, shape, ident),
+                _ => self.event(entry, out),
             },
         }
     }
 
     /// Writes a log as a list of members.
-    fn event(&mut self, format: &Format, out: &mut Out, log: LogView, shape: usize, ident: &[u8]) {
+    fn event(&mut self, entry: &Entry, out: &mut Out) {
+        let Entry { format, log, shape, ident } = *entry;
         let opening = self.lead(format, out, log);
         let after = &self.layouts.opening(opening).after;
         if !format.id_field.is_empty() {
@@ -226,7 +238,8 @@ fn write_raw(format: &Format, out: &mut Out, value: &[u8]) {
 }
 
 /// Writes the event as a message of at most `room` bytes; slow.
-pub fn shortened(format: &Format, log: LogView, ident: &[u8], room: usize) -> Vec<u8> {
+pub fn shortened(entry: &Entry, room: usize) -> Vec<u8> {
+    let Entry { format, log, ident, .. } = *entry;
     if format.kind == Kind::Raw {
         if let Some(value) = raw_value(format, log) {
             let mut text = if format.one_line { escaped::<OneLine>(value) } else { escaped::<Plain>(value) };

@@ -1,7 +1,7 @@
 //! The envelope of Splunk's HTTP Event Collector, as the reference's `hec` defines it.
 
 use crate::fields::{GroupView, LogView, Template};
-use crate::format::{Format, Writing, REPLAY};
+use crate::format::{Entry, Writing, REPLAY};
 use crate::out::Out;
 use crate::text::json_string;
 use crate::wire::Log;
@@ -81,21 +81,12 @@ impl Hec {
 
     /// Writes one log with its envelope.
     #[inline]
-    pub fn write(
-        &self,
-        state: &mut HecGroup,
-        writing: &mut Writing,
-        format: &Format,
-        out: &mut Out,
-        log: LogView,
-        shape: usize,
-        ident: &[u8],
-    ) {
-        self.head(state, out, log);
-        writing.json_value(format, out, log, shape, ident);
+    pub fn write(&self, state: &mut HecGroup, writing: &mut Writing, out: &mut Out, entry: &Entry) {
+        self.head(state, out, entry.log);
+        writing.json_value(entry, out);
         if !self.fields.is_empty() {
             out.push(&self.fields);
-            out.push(ident);
+            out.push(entry.ident);
         }
         out.push(&self.close);
     }

@@ -33,15 +33,15 @@ fn detached<T: Send>(py: Python, work: impl FnOnce() -> Result<T, Malformed> + S
 
 struct Shared {
     codec: Codec,
-    kept: Mutex<Vec<Box<Scratch>>>,
+    kept: Mutex<Vec<Scratch>>,
 }
 
 impl Shared {
-    fn take_scratch(&self) -> Box<Scratch> {
+    fn take_scratch(&self) -> Scratch {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    fn give_back(&self, scratch: Box<Scratch>) {
+    fn give_back(&self, scratch: Scratch) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() < MOST_KEPT && scratch.is_worth_keeping() {
             kept.push(scratch);

@@ -15,6 +15,9 @@ use std::collections::HashMap;
 /// Pieces of a template: whether it is a field, and its text or name.
 pub type Pieces = Vec<(bool, String)>;
 
+/// Name of a field, names by its value, default.
+pub type ByField = (String, Vec<(String, String)>, String);
+
 const USER: u8 = 1;
 const INFO: u8 = 6;
 
@@ -46,7 +49,7 @@ pub struct SyslogOptions {
     /// Likewise; not looked at when `severity_by` is there.
     pub severity: (String, Pieces),
     /// Field, names by value, default.
-    pub severity_by: Option<(String, Vec<(String, String)>, String)>,
+    pub severity_by: Option<ByField>,
     pub severities: HashMap<String, u8>,
     /// Templates of hostname, app_name, procid, msgid.
     pub header: Vec<Pieces>,

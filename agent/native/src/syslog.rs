@@ -1,7 +1,7 @@
 //! Syslog frames, as the reference's `syslog` defines them: a header, a message, and what tells where the frame ends.
 
-use crate::fields::{GroupView, LogView};
-use crate::format::{shortened, Format, Writing};
+use crate::fields::GroupView;
+use crate::format::{shortened, Entry, Writing};
 use crate::header::{Header, HeaderGroup};
 use crate::out::{decimals, Out};
 
@@ -50,14 +50,6 @@ pub enum Frames {
     TooLong(Vec<u8>),
 }
 
-/// What `Syslog::write` needs to write one log.
-pub struct Entry<'a> {
-    pub format: &'a Format,
-    pub log: LogView<'a>,
-    pub shape: usize,
-    pub ident: &'a [u8],
-}
-
 impl Syslog {
     pub fn open(&self, state: &mut SyslogGroup, group: GroupView) {
         self.header.open(&mut state.header, group);
@@ -70,7 +62,7 @@ impl Syslog {
         let start = self.before(state, out);
         self.header.write(&mut state.header, out, entry.log, entry.ident, b"");
         let message = out.len();
-        writing.message(entry.format, out, entry.log, entry.shape, entry.ident);
+        writing.message(entry, out);
         if out.len() - start <= self.room {
             self.after(state, out, begin, start);
             return Frames::One;
@@ -79,7 +71,7 @@ impl Syslog {
             Oversize::Truncate => {
                 out.truncate(message);
                 let room = self.room - (message - start);
-                out.push(&shortened(entry.format, entry.log, entry.ident, room));
+                out.push(&shortened(entry, room));
                 self.after(state, out, begin, start);
                 Frames::One
             }

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from functools import lru_cache
 from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 
 from sls_siem.codec import EncoderSettings, HecSettings, SeverityBy, SyslogSettings, make_reference_encoder
-from sls_siem.codec.compiled import Compiled, load
+from sls_siem.codec.compiled import Compiled, CompiledEncoder, load
 from sls_siem.codec.model import Batch, Encoder
 from sls_siem.errors import CodecError
 from tests.unit.codec.building import G, L, groups, keys, nanoseconds, values
@@ -27,31 +26,18 @@ def library() -> Compiled:
     return found
 
 
-@lru_cache(maxsize=256)
-def _both(key: str, settings: _Hashable) -> tuple[Encoder, Encoder]:
-    reference = make_reference_encoder(settings.settings)
-    compiled = library().make_encoder(settings.settings, reference)
-    assert compiled is not None
-    return reference, compiled
-
-
-class _Hashable:
-    """Settings hold a mapping, so they have no hash; their text has."""
-
-    def __init__(self, settings: EncoderSettings) -> None:
-        self.settings = settings
-        self._key = repr(settings)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hashable) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
+_made: dict[str, tuple[Encoder, Encoder]] = {}
 
 
 def both(settings: EncoderSettings) -> tuple[Encoder, Encoder]:
-    """Make the reference encoder and the compiled one."""
-    return _both("", _Hashable(settings))
+    """Make the reference encoder and the compiled one, or take those made before, with what they have learned."""
+    found = _made.get(repr(settings))
+    if found is None:
+        reference = make_reference_encoder(settings)
+        compiled = library().make_encoder(settings, reference)
+        assert isinstance(compiled, CompiledEncoder)
+        found = _made[repr(settings)] = (reference, compiled)
+    return found
 
 
 def outcome(encoder: Encoder, batch: Batch) -> tuple[list[Any], Any]:
@@ -137,6 +123,17 @@ settings = st.builds(
     syslog=syslog,
 )
 
+
+def _json(value: Any) -> bytes:
+    if value is None or isinstance(value, bool):
+        return {None: b"null", True: b"true", False: b"false"}[value]
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, list):
+        return b"[" + b",\n".join(map(_json, value)) + b" ]"
+    return b"{" + b", ".join(b'"%b"\t:%b' % (name.encode(), _json(one)) for name, one in value.items()) + b"}"
+
+
 _units = st.sampled_from(
     [b"\x00", b"\\", b"|", b"||", '"é😀'.encode(), b"\xff", b"\xe2\x82", b"x", b'\\"', b"\n", b"\x12"]
 )
@@ -145,19 +142,7 @@ _json_values = st.recursive(
     st.none() | st.booleans() | st.sampled_from([b"1", b"-0.5e+9", b"01", b"1.", b'"\\ud800"', b'"\\ud83d\\ude00"']),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=8,
-).map(lambda value: _write(value))  # noqa: PLW0108 - defined below
-
-
-def _write(value: Any) -> bytes:
-    if value is None or isinstance(value, bool):
-        return {None: b"null", True: b"true", False: b"false"}[value]
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, list):
-        return b"[" + b",\n".join(map(_write, value)) + b" ]"
-    return b"{" + b", ".join(b'"%b"\t:%b' % (name.encode(), _write(one)) for name, one in value.items()) + b"}"
-
-
+).map(_json)
 any_values = st.one_of(values, _long_values, _json_values, st.binary(max_size=70))
 _logs = st.builds(
     L, st.integers(0, 2**32 - 1), nanoseconds, st.lists(st.tuples(keys, any_values), max_size=6).map(tuple)

@@ -1,0 +1,216 @@
+//! Properties of what reads bytes from outside. (That the output is right is for the tests in Python, which compare it
+//! with the reference.)
+
+use proptest::prelude::*;
+use sls_siem_codec::encoder::{Codec, Scratch, Task};
+use sls_siem_codec::fields::FieldNames;
+use sls_siem_codec::out::Out;
+use sls_siem_codec::packer::Item;
+use sls_siem_codec::settings::{Pieces, Settings, SyslogOptions};
+use sls_siem_codec::shape::Reader;
+use sls_siem_codec::text::{escape, Json, Kv, Plain};
+use sls_siem_codec::wire::{group_sizes, walk_log, Log, Part};
+
+fn field(tag: u8, inside: &[u8]) -> Vec<u8> {
+    let mut out = vec![tag];
+    let mut size = inside.len();
+    while size >= 0x80 {
+        out.push(size as u8 | 0x80);
+        size >>= 7;
+    }
+    out.push(size as u8);
+    out.extend_from_slice(inside);
+    out
+}
+
+fn contents() -> impl Strategy<Value = Vec<u8>> {
+    let key =
+        prop_oneof![Just(b"a".to_vec()), Just(b"a-longer-key".to_vec()), prop::collection::vec(any::<u8>(), 0..20)];
+    let value = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..40),
+        "[ -~]{0,200}".prop_map(String::into_bytes),
+        Just(br#"{"a":[1,"x"]}"#.to_vec())
+    ];
+    (key, value).prop_map(|(key, value)| field(0x12, &[field(0x0A, &key), field(0x12, &value)].concat()))
+}
+
+fn log() -> impl Strategy<Value = Vec<u8>> {
+    let start = prop_oneof![Just(b"\x08\x80\xc0\xa9\xab\x06".to_vec()), prop::collection::vec(any::<u8>(), 0..4)];
+    let end =
+        prop_oneof![Just(Vec::new()), Just(b"\x25\x01\x02\x03\x04".to_vec()), prop::collection::vec(any::<u8>(), 0..7)];
+    (start, prop::collection::vec(contents(), 0..5), end)
+        .prop_map(|(start, parts, end)| [start, parts.concat(), end].concat())
+}
+
+fn list() -> impl Strategy<Value = Vec<u8>> {
+    let metadata = prop_oneof![
+        Just(b"\x1a\x01t\x22\x01s\x32\x05\x0a\x01k\x12\x00".to_vec()),
+        prop::collection::vec(any::<u8>(), 0..9)
+    ];
+    let logs = prop::collection::vec(log().prop_map(|log| field(0x0A, &log)), 0..5);
+    let group = (logs, metadata).prop_map(|(logs, metadata)| field(0x0A, &[logs.concat(), metadata].concat()));
+    prop::collection::vec(group, 0..4).prop_map(|groups| groups.concat())
+}
+
+/// Lists with some bytes changed and the end cut off.
+fn damaged() -> impl Strategy<Value = Vec<u8>> {
+    let damage = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
+    (list(), damage, any::<prop::sample::Index>(), any::<bool>()).prop_map(|(mut body, damage, cut, whole)| {
+        for (place, byte) in damage {
+            if !body.is_empty() {
+                let place = place.index(body.len());
+                body[place] = byte;
+            }
+        }
+        let end = if whole { body.len() } else { cut.index(body.len() + 1) };
+        body.truncate(end);
+        body
+    })
+}
+
+fn pieces(name: &str) -> Pieces {
+    vec![(true, name.to_owned())]
+}
+
+fn codec(output: &str, format: &str, framing: &str, oversize: &str, rfc: u32) -> Codec {
+    let settings = Settings {
+        output: output.to_owned(),
+        logstore: "store".to_owned(),
+        format: format.to_owned(),
+        json_fields: vec!["a".to_owned()],
+        raw_field: "a".to_owned(),
+        event_id_field: "sls_id".to_owned(),
+        batch_bytes: 500,
+        replay: true,
+        hec: vec![pieces("a"), pieces("__topic__"), Vec::new(), Vec::new()],
+    };
+    let syslog = SyslogOptions {
+        rfc,
+        framing: framing.to_owned(),
+        oversize: oversize.to_owned(),
+        header: vec![pieces("a"), pieces("__source__"), Vec::new(), Vec::new()],
+        structured_data: "sls@32473".to_owned(),
+        max_bytes: 480,
+        ..SyslogOptions::default()
+    };
+    settings.codec(Some(syslog)).unwrap()
+}
+
+/// Encodes to the end; the number of events, and whether there was an error.
+fn encode(codec: &Codec, body: &[u8], groups: u64, regrouped: bool) -> (u64, bool) {
+    let task = Task { shard: 1, position: 10, next_position: 20, groups, regrouped, skip: 0, limit: None };
+    let mut run = codec.start(task, Scratch::default());
+    let mut events = 0;
+    loop {
+        match run.next(codec, body) {
+            Ok(Some(Item::Payload { data, span, .. })) => {
+                assert!(data.end <= run.bytes().len() && !data.is_empty());
+                events += span.events;
+            }
+            Ok(Some(Item::Oversize { .. })) => events += 1,
+            Ok(None) => return (events, false),
+            Err(_) => return (events, true),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_encoded_or_refused(
+        body in damaged(),
+        format in prop::sample::select(vec!["json", "kv", "raw"]),
+        output in prop::sample::select(vec!["hec", "syslog"]),
+        framing in prop::sample::select(vec!["octet-counting", "lf", "datagram"]),
+        oversize in prop::sample::select(vec!["truncate", "split", "dead-letter"]),
+        rfc in prop::sample::select(vec![5424, 3164]),
+        regrouped: bool,
+    ) {
+        let codec = codec(output, format, framing, oversize, rfc);
+        let sizes = group_sizes(&body);
+        let groups = sizes.as_ref().map_or(2, |sizes| sizes.len() as u64);
+        let (events, failed) = encode(&codec, &body, groups, regrouped);
+        if let (Ok(sizes), false) = (&sizes, failed) {
+            prop_assert_eq!(events, sizes.iter().sum::<usize>() as u64);
+        }
+        prop_assert!(failed || sizes.is_ok());
+    }
+
+    #[test]
+    fn noise_is_encoded_or_refused(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        encode(&codec("hec", "json", "lf", "split", 5424), &body, 1, true);
+    }
+
+    #[test]
+    fn a_log_read_by_its_shape_is_the_log_that_a_walk_finds(logs in prop::collection::vec(log(), 1..12), order in prop::collection::vec(any::<prop::sample::Index>(), 1..30)) {
+        let names = FieldNames::default();
+        let mut reader = Reader::default();
+        let (mut read, mut walked) = (Log::default(), Log::default());
+        let mut body = Vec::new();
+        let parts: Vec<Part> = order.iter().map(|index| {
+            let start = body.len();
+            body.extend_from_slice(&logs[index.index(logs.len())]);
+            Part::new(start, body.len())
+        }).collect();
+        for part in parts {
+            let found = reader.read(&body, part, &mut read, &names);
+            let expected = walk_log(&body, part.start as usize, part.end as usize, &mut walked);
+            match found {
+                Ok(shape) => {
+                    prop_assert_eq!(expected, Ok(()));
+                    prop_assert_eq!((read.time, read.ns, &read.values), (walked.time, walked.ns, &walked.values));
+                    let keys: Vec<&[u8]> = walked.keys.iter().map(|key| key.of(&body)).collect();
+                    prop_assert_eq!(&reader.shape(shape).keys, &keys);
+                }
+                Err(error) => prop_assert_eq!(Err(error), expected),
+            }
+        }
+    }
+
+    #[test]
+    fn escapes_are_those_of_one_character_after_the_other(raw in prop_oneof![prop::collection::vec(any::<u8>(), 0..80), "\\PC{0,40}".prop_map(String::into_bytes)], around in 0usize..20) {
+        let body = [vec![0xFF; around], raw.clone(), vec![b'"'; around]].concat();
+        let (start, end) = (around, around + raw.len());
+        let mut out = Out::default();
+        escape::<Plain>(&mut out, &body, start, end);
+        let text = String::from_utf8(out.as_slice().to_vec()).unwrap();
+        let expected: String = raw.utf8_chunks().flat_map(|chunk| {
+            let invalid = chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}"));
+            std::iter::once(chunk.valid().to_owned()).chain(invalid)
+        }).collect();
+        prop_assert_eq!(&text, &expected);
+
+        let mut out = Out::default();
+        escape::<Json>(&mut out, &body, start, end);
+        let json: String = text.chars().map(json_character).collect();
+        prop_assert_eq!(out.as_slice(), json.as_bytes());
+
+        let mut out = Out::default();
+        escape::<Kv>(&mut out, &body, start, end);
+        let kv: String = text.chars().map(kv_character).collect();
+        prop_assert_eq!(out.as_slice(), kv.as_bytes());
+    }
+}
+
+fn json_character(character: char) -> String {
+    match character {
+        '"' => "\\\"".to_owned(),
+        '\\' => "\\\\".to_owned(),
+        '\u{8}' => "\\b".to_owned(),
+        '\u{c}' => "\\f".to_owned(),
+        '\t' => "\\t".to_owned(),
+        '\n' => "\\n".to_owned(),
+        '\r' => "\\r".to_owned(),
+        '\0'..='\u{1f}' => format!("\\u{:04x}", character as u32),
+        other => other.to_string(),
+    }
+}
+
+fn kv_character(character: char) -> String {
+    match character {
+        '\\' | '|' => format!("\\{character}"),
+        '\r' => "\\r".to_owned(),
+        '\n' => "\\n".to_owned(),
+        '\0' => "\\0".to_owned(),
+        other => other.to_string(),
+    }
+}
