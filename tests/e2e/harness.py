@@ -212,7 +212,7 @@ class Oracle:
             for encoded in self._encoder.encode(batch):
                 assert isinstance(encoded, Payload)
                 for event in self._encoder.split(encoded.data):
-                    found[self._encoder.event_id(batch, ordinal)] = event_digest(self._bare(event))
+                    found[f"{group.shard}-{group.position}-{ordinal}"] = event_digest(self._bare(event))
                     ordinal += 1
         return found
 

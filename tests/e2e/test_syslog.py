@@ -146,7 +146,7 @@ def test_a_stopped_agents_successor_repeats_nothing(sls, tmp_path, agents) -> No
 
 
 def test_a_receiver_that_stands_still_holds_the_shards_and_memory(sls, tmp_path, agents) -> None:
-    sls.feed(sls.store, profile="nginx", logs=100_000, mb_per_s=None).join(60)
+    sls.feed(sls.store, profile="nginx", logs=40_000, mb_per_s=None).join(60)
     with SyslogEmulator(framing="lf", rfc="5424") as siem:
         number = siem.inject("slow", bytes_per_s=1, delay_s=0)
         agent = start(agents, tmp_path, sls, siem.url, delivery={"window_bytes": 16 * 1024 * 1024})

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+import threading
 import time
 
 import pytest
@@ -153,9 +154,11 @@ def test_a_server_name_that_cannot_be_one_is_a_tls_error(certificates):
 
 
 def test_works_where_keep_alive_may_not_be_set(monkeypatch):
+    here_only = threading.current_thread()
+
     class Strict(socket.socket):
         def setsockopt(self, level, *rest):
-            if level == socket.SOL_SOCKET:
+            if level == socket.SOL_SOCKET and threading.current_thread() is here_only:
                 raise OSError(errno.EPERM, "Operation not permitted")
             super().setsockopt(level, *rest)
 

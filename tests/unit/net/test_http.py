@@ -359,7 +359,8 @@ def test_a_peer_that_hangs_up_without_a_word_while_the_body_goes_out_is_an_error
     with peer(lambda connection, _here: connection.reset_on_close()) as here, pytest.raises(HttpError) as caught:
         client(here.url).exchange("POST", "/", {}, bytes(20_000_000), timeout_s=10, max_body=10)
 
-    assert type(caught.value) is HttpError
+    # The reset may come before the connection counts as made.
+    assert type(caught.value) in {HttpError, HttpConnectError}
 
 
 # ---------------------------------------------------------------------------------------------------- keep-alive
