@@ -25,14 +25,11 @@ def main() -> int:
     totals = json.loads(report)["totals"]
     branches = 100.0 * totals["covered_branches"] / max(totals["num_branches"], 1)
     lines = 100.0 * totals["covered_lines"] / max(totals["num_statements"], 1)
-    print(
-        f"coverage of agent/sls_siem: {branches:.1f} % of branches, {lines:.1f} % of lines; the bar is {BAR_PERCENT:g} %"
-    )
-    if min(branches, lines) < BAR_PERCENT:
-        print(
-            f"the bar is missed by {BAR_PERCENT - min(branches, lines):.1f} points; below {FLOOR_PERCENT:g} % it fails"
-        )
-    return 0 if min(branches, lines) >= FLOOR_PERCENT else 1
+    least = min(branches, lines)
+    print(f"coverage of agent/sls_siem: {branches:.1f} % of branches, {lines:.1f} % of lines; bar {BAR_PERCENT:g} %")
+    if least < BAR_PERCENT:
+        print(f"the bar is missed by {BAR_PERCENT - least:.1f} points; below {FLOOR_PERCENT:g} % it fails")
+    return 0 if least >= FLOOR_PERCENT else 1
 
 
 if __name__ == "__main__":
