@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import argparse
 import email.parser
+import fcntl
 import fnmatch
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -20,6 +20,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -159,8 +160,9 @@ def _downloaded(arch: str) -> list[tuple[Pin, Path]]:
         for requirement in requirements:
             pin = lock[requirement]
             folder = CACHE / hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12] / arch / requirement
-            if not folder.is_dir():
-                _download(folder, kind, requirement, arch)
+            with _alone_in(folder):
+                if not folder.is_dir():
+                    _download(folder, kind, requirement, arch)
             for path in sorted(folder.iterdir()):
                 if _sha256(path) not in pin.hashes:
                     raise SystemExit(f"{path}: its hash is not in {LOCK.name}; remove the file and try again")
@@ -168,9 +170,19 @@ def _downloaded(arch: str) -> list[tuple[Pin, Path]]:
     return found
 
 
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Let one process at a time fill a folder of the cache: several builds may run side by side."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _download(folder: Path, kind: str, requirement: str, arch: str) -> None:
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}")
-    partial.mkdir(parents=True)
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
     wanted = partial / "requirement.txt"
     pin = read_lock()[requirement]
     wanted.write_text(" ".join([requirement, *(f"--hash=sha256:{digest}" for digest in sorted(pin.hashes))]) + "\n")
