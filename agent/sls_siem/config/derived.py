@@ -32,6 +32,8 @@ _DEFAULTS: Mapping[str, Callable[[_Values], object]] = {
 }
 """In an order in which each finds what it needs."""
 
+DERIVED_KEYS = frozenset(_DEFAULTS)
+
 
 def scheme_of(urls: tuple[str, ...]) -> str:
     """Name the scheme that the SIEM's addresses share; `tls` when there is none yet."""

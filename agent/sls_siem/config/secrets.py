@@ -20,6 +20,8 @@ SECURITY_TOKEN = "sls-security-token"  # noqa: S105 - likewise
 HEC_TOKEN = "hec-token"  # noqa: S105 - likewise
 TLS_CLIENT_KEY = "tls-client-key"
 
+SECRET_NAMES = (ACCESS_KEY_ID, ACCESS_KEY_SECRET, SECURITY_TOKEN, HEC_TOKEN, TLS_CLIENT_KEY)
+
 ENVIRONMENT_NAMES: Mapping[str, str] = {
     ACCESS_KEY_ID: "SLS_AK_ID",
     ACCESS_KEY_SECRET: "SLS_AK_KEY",

@@ -33,12 +33,13 @@ def changes_between(old: Config, new: Config) -> Changes:
     before, after = _flat(old), _flat(new)
     changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
     return Changes(
-        applied=tuple(key for key in changed if _applies(key)),
-        need_restart=tuple(key for key in changed if not _applies(key)),
+        applied=tuple(key for key in changed if applied_by_reload(key)),
+        need_restart=tuple(key for key in changed if not applied_by_reload(key)),
     )
 
 
-def _applies(key: str) -> bool:
+def applied_by_reload(key: str) -> bool:
+    """Tell whether a change of the key needs no restart."""
     return key not in PACED_KEYS and (key.startswith(APPLIED) or key in APPLIED_KEYS)
 
 
