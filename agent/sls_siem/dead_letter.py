@@ -136,6 +136,13 @@ class DeadLetters:
         """Where the letters are."""
         return self._path
 
+    def size(self) -> int:
+        """Bytes on disk; 0 when there is none or it cannot be told."""
+        try:
+            return self._path.stat().st_size
+        except OSError:
+            return 0
+
     def append(self, letter: DeadLetter) -> None:
         """Write one letter; it is durable when this returns.
 

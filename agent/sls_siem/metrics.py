@@ -52,6 +52,18 @@ class Metrics:
         self.last_checkpoint = Gauge(
             "sls_siem_last_checkpoint_timestamp_seconds", "When a checkpoint was saved.", ["shard"], registry=registry
         )
+        self.holding = Gauge(
+            "sls_siem_holding", "Parts that cannot go on, each with its reason in the status.", registry=registry
+        )
+        self.dead_letter_bytes = Gauge(
+            "sls_siem_dead_letter_bytes", "Dead letters that wait on disk for retry or purge.", registry=registry
+        )
+        self.certificate_end = Gauge(
+            "sls_siem_certificate_expiry_timestamp_seconds",
+            "When the certificate ends: of an address of the SIEM, or `client`, the agent's own.",
+            ["certificate"],
+            registry=registry,
+        )
         self.siem_up = Gauge(
             "sls_siem_siem_up", "1 while the last exchange with the SIEM worked.", ["endpoint"], registry=registry
         )
@@ -63,6 +75,11 @@ class Metrics:
         """Drop the gauges of a shard that is no longer held."""
         for gauge in (self.shard_lag, self.retention_left, self.last_checkpoint):
             gauge.remove(str(shard))
+
+    def forget_siem(self) -> None:
+        """Drop the gauges of the SIEM's addresses: a reload may have replaced them."""
+        self.siem_up.clear()
+        self.certificate_end.clear()
 
     def totals(self) -> dict[str, int]:
         """The counters that `status.json` repeats."""

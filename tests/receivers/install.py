@@ -1,6 +1,7 @@
-"""Makes rsyslog and syslog-ng runnable without installing them.
+"""Makes rsyslog, syslog-ng and Prometheus runnable without installing them.
 
-Debian's `rsyslog` and `syslog-ng-core` conflict: installing one removes the other. So each is downloaded with every
+Debian's `rsyslog` and `syslog-ng-core` conflict: installing one removes the other, and `prometheus` would start a
+service. So each is downloaded with every
 library it needs, unpacked into a folder of its own below `.cache/receivers/` (named after its version) and run from
 there. Nothing of the system changes; root is not needed: where the system's package lists are missing or stale, lists
 are fetched into the cache folder. To get a newer version, delete `.cache/receivers/`.
@@ -28,8 +29,9 @@ READY = "ready"
 PACKAGES = {
     "rsyslog": ("rsyslog", "rsyslog-gnutls", "rsyslog-openssl", "rsyslog-relp"),
     "syslog-ng": ("syslog-ng-core",),
+    "prometheus": ("prometheus",),
 }
-PROGRAM = {"rsyslog": "usr/sbin/rsyslogd", "syslog-ng": "usr/sbin/syslog-ng"}
+PROGRAM = {"rsyslog": "usr/sbin/rsyslogd", "syslog-ng": "usr/sbin/syslog-ng", "prometheus": "usr/bin/prometheus"}
 # The C library must be the one of the dynamic loader, which is the system's.
 _FROM_THE_SYSTEM = {"libc6", "libgcc-s1", "libcrypt1"}
 _NOTHING_INSTALLED = ("-o", "Dir::State::status=/dev/null")
@@ -44,7 +46,7 @@ class Installed:
     """A receiver ready to run.
 
     Args:
-        name: `rsyslog` or `syslog-ng`.
+        name: `rsyslog`, `syslog-ng` or `prometheus`.
         root: folder that its packages were unpacked into.
     """
 
@@ -94,7 +96,7 @@ def install(name: str, cache: Path = CACHE) -> Installed:
     """Download and unpack a receiver, or find the one unpacked before.
 
     Args:
-        name: `rsyslog` or `syslog-ng`.
+        name: `rsyslog`, `syslog-ng` or `prometheus`.
         cache: folder to keep it in.
 
     Raises:
@@ -159,7 +161,8 @@ def _closure(options: Sequence[str], packages: Sequence[str]) -> dict[str, str]:
     return {
         package: version
         for package, version in versions.items()
-        if package in packages or (package.startswith("lib") and package not in _FROM_THE_SYSTEM)
+        if package in packages
+        or (package.startswith("lib") and not package.startswith("libjs-") and package not in _FROM_THE_SYSTEM)
     }
 
 

@@ -17,7 +17,7 @@ from sls_siem.codec import count_events
 from sls_siem.codec.model import Batch
 from sls_siem.delivery.checkpoint import CheckpointSaver
 from sls_siem.delivery.gate import LeaseView
-from sls_siem.delivery.lag import LagMeter
+from sls_siem.delivery.lag import LagMeter, Retention
 from sls_siem.delivery.pacing import Pacer
 from sls_siem.delivery.progress import Job, Progress
 from sls_siem.delivery.source import Source
@@ -77,6 +77,7 @@ class Reader:
         pulse: this thread's sign of life.
         health: told about errors and holds.
         metrics: counted here: bytes pulled, groups expired, lag.
+        retention: of the logstore.
         random: for the jitter of retries.
         sleep: pauses while the shard ends.
     """
@@ -96,6 +97,7 @@ class Reader:
         pulse: Pulse,
         health: Health,
         metrics: Metrics,
+        retention: Retention,
         random: Random,
         sleep: Callable[[float], object],
     ) -> None:
@@ -121,7 +123,7 @@ class Reader:
         self._next_compare_at = time.monotonic() + COMPARE_S
         self._next_lag_at = 0.0
         self._caught_up = False
-        self._lag = LagMeter(shard, source, progress, metrics)
+        self._lag = LagMeter(shard, source, progress, metrics=metrics, retention=retention)
 
     @property
     def lag_s(self) -> Optional[float]:

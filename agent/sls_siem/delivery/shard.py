@@ -12,6 +12,7 @@ from typing import Optional
 
 from sls_siem.delivery.checkpoint import CheckpointSaver
 from sls_siem.delivery.gate import LeaseView, ShardGate
+from sls_siem.delivery.lag import Retention
 from sls_siem.delivery.outlet import Outlet, Way
 from sls_siem.delivery.pacing import Pacer
 from sls_siem.delivery.progress import Progress
@@ -77,6 +78,7 @@ class Shared:
         lease: sends and saves need it.
         health: threads, holds, errors.
         metrics: counters and gauges.
+        retention: how long the logstore keeps logs.
         fatal: told of an error that must end the process.
     """
 
@@ -86,6 +88,7 @@ class Shared:
     lease: LeaseView
     health: Health
     metrics: Metrics
+    retention: Retention
     fatal: Callable[[BaseException], None]
 
 
@@ -237,6 +240,7 @@ class ShardWorker:
             pulse=pulse,
             health=shared.health,
             metrics=shared.metrics,
+            retention=shared.retention,
             random=self._random,
             sleep=self._sender_ended.wait,
         )

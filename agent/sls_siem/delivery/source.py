@@ -22,6 +22,10 @@ class Source(Protocol):
         """GetCursorTime."""
         ...
 
+    def logstore_ttl_days(self) -> int:
+        """GetLogStore."""
+        ...
+
     def checkpoint(self, shard: int) -> Checkpoint:
         """GetCheckPoint."""
         ...

@@ -9,6 +9,7 @@ from typing import Optional
 
 from sls_siem.net.deadline import Deadline, DeadlineExceeded
 from sls_siem.net.resolve import Address, resolve
+from sls_siem.net.tls import ClientContext
 
 KEEPALIVE_IDLE_S = 60
 KEEPALIVE_INTERVAL_S = 15
@@ -46,11 +47,15 @@ def connect(
     for tried, address in enumerate(addresses):
         share = limit.capped(limit.remaining() / (len(addresses) - tried))
         try:
-            return _open(address, share, tls, server_name or host)
+            sock = _open(address, share, tls, server_name or host)
         except OSError as exc:
             # What a certificate lacks tells the operator more than that another address is not routed.
             if not isinstance(failure, ssl.SSLError) or isinstance(exc, ssl.SSLError):
                 failure = exc
+        else:
+            if isinstance(tls, ClientContext) and isinstance(sock, ssl.SSLSocket):
+                tls.note_peer(host, port, sock)
+            return sock
     if failure is None:
         raise socket.gaierror(socket.EAI_NONAME, f"no address for {host}")
     if isinstance(failure, socket.timeout) and not isinstance(failure, DeadlineExceeded):

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from pathlib import Path
 from typing import Optional, Union
 
 from sls_siem.errors import ConfigError
+from sls_siem.net.certificate import CertificateError, not_after, not_after_of_file
 
 PathLike = Union[str, Path]
 
 _MINIMUM = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _PARTIAL_CHAIN = 0x80000  # X509_V_FLAG_PARTIAL_CHAIN; `ssl` names it from Python 3.10 on
+
+
+class ClientContext(ssl.SSLContext):
+    """A context that remembers when the certificates end that it has seen.
+
+    Attributes:
+        own_end: epoch seconds at which our own certificate ends; None without one.
+        peer_ends: likewise of each peer that was connected to, by host and port.
+    """
+
+    own_end: Optional[float] = None
+    peer_ends: dict[tuple[str, int], float]
+
+    def note_peer(self, host: str, port: int, connection: ssl.SSLSocket) -> None:
+        """Remember the certificate of a connection whose handshake is done."""
+        der = connection.getpeercert(binary_form=True)
+        if der is not None:
+            with contextlib.suppress(CertificateError):
+                self.peer_ends[host, port] = not_after(der)
 
 
 def client_context(
@@ -21,7 +42,7 @@ def client_context(
     key_file: Optional[PathLike] = None,
     minimum: str = "1.2",
     verify: bool = True,
-) -> ssl.SSLContext:
+) -> ClientContext:
     """Make a context for connections that we open; it checks the chain and the host name.
 
     Args:
@@ -36,7 +57,8 @@ def client_context(
         ConfigError: a file cannot be read or holds something else.
     """
     # Not ssl.create_default_context: from Python 3.13 on that refuses authorities which earlier versions take.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ClientContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.peer_ends = {}
     context.minimum_version = _MINIMUM[minimum]
     if not verify:
         context.check_hostname = False
@@ -47,6 +69,8 @@ def client_context(
         _trust(context, ca_file)
     if cert_file is not None:
         _identify(context, cert_file, key_file)
+        with contextlib.suppress(CertificateError, OSError):
+            context.own_end = not_after_of_file(cert_file)
     elif key_file is not None:
         raise ConfigError([f"{key_file}: a private key without a certificate: name the certificate's file too"])
     return context

@@ -9,11 +9,13 @@ import dataclasses
 import socket
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from typing import Optional
 
 from sls_siem.codec import codec_name, make_encoder, make_reference_encoder, settings_from
 from sls_siem.config import Config
 from sls_siem.dead_letter import DeadLetters
+from sls_siem.delivery.lag import Retention
 from sls_siem.delivery.limits import RateLimit
 from sls_siem.delivery.outlet import Outlet, Way
 from sls_siem.delivery.pool import ShardPool
@@ -27,6 +29,7 @@ from sls_siem.service.caught_up import CaughtUpWatch
 from sls_siem.service.places import state_directory
 from sls_siem.service.status import Snapshot
 from sls_siem.siem import make_output
+from sls_siem.siem.output import EndpointState
 from sls_siem.sls.client import SlsClient
 from sls_siem.sls.credentials import credential_source
 from sls_siem.sls.start import FirstStart
@@ -95,13 +98,14 @@ class Agent:
             lease=self._lease,
             health=self._health,
             metrics=self._metrics,
+            retention=Retention(),
             fatal=self._fail,
         )
 
     def _way(self, config: Config) -> Way:
         """Make what a reload may replace."""
         settings, delivery = settings_from(config), config.delivery
-        letters = DeadLetters(state_directory(config.instance), delivery.dead_letter_max_bytes)
+        letters = self._letters_of(config)
         return Way(
             output=make_output(config),
             encoder=make_encoder(settings),
@@ -112,6 +116,10 @@ class Agent:
                 RateLimit(delivery.max_bytes_per_s, time.monotonic),
             ),
         )
+
+    @staticmethod
+    def _letters_of(config: Config) -> DeadLetters:
+        return DeadLetters(state_directory(config.instance), config.delivery.dead_letter_max_bytes)
 
     def _make_watch(self) -> CaughtUpWatch:
         def done() -> None:
@@ -164,6 +172,7 @@ class Agent:
         # What is read, and as whom, stays as it was until a restart.
         config = dataclasses.replace(config, sls=self._config.sls, metrics=self._config.metrics)
         self._outlet.replace(self._way(config))
+        self._metrics.forget_siem()
         self._credentials.reload()
         self._config = config
         self.generation += 1
@@ -205,9 +214,9 @@ class Agent:
         shards = tuple(self._pool.status())
         holds = self._health.holds()
         self._note_state(holds)
-        endpoints = self._outlet.current()[1].output.endpoints()
-        for endpoint in endpoints:
-            self._metrics.siem_up.labels(endpoint=endpoint.url).set(1 if endpoint.up else 0)
+        output = self._outlet.current()[1].output
+        endpoints = output.endpoints()
+        self._measure(endpoints, output.certificate_ends(), len(holds))
         return Snapshot(
             version=__version__,
             instance=self._config.instance,
@@ -223,6 +232,15 @@ class Agent:
             holds=holds,
             errors=self._health.errors(),
         )
+
+    def _measure(self, endpoints: Sequence[EndpointState], certificate_ends: Mapping[str, float], holds: int) -> None:
+        metrics = self._metrics
+        metrics.holding.set(holds)
+        metrics.dead_letter_bytes.set(self._letters_of(self._config).size())
+        for endpoint in endpoints:
+            metrics.siem_up.labels(endpoint=endpoint.url).set(1 if endpoint.up else 0)
+        for name, end in certificate_ends.items():
+            metrics.certificate_end.labels(certificate=name).set(end)
 
     def _note_state(self, holds: dict[str, str]) -> None:
         if self.draining:

@@ -18,6 +18,7 @@ from prometheus_client import Counter
 from sls_siem.codec import make_encoder, settings_from
 from sls_siem.config import Config
 from sls_siem.dead_letter import DeadLetters
+from sls_siem.delivery.lag import Retention
 from sls_siem.delivery.limits import RateLimit
 from sls_siem.delivery.outlet import Outlet, Way
 from sls_siem.delivery.pool import ShardPool
@@ -245,6 +246,7 @@ class Replay:
             lease=_Always(),
             health=self._health,
             metrics=self._metrics,
+            retention=Retention(),
             fatal=self._fail,
         )
 

@@ -37,6 +37,10 @@ class RangeCalls(Protocol):
         """GetCursorTime."""
         ...
 
+    def logstore_ttl_days(self) -> int:
+        """GetLogStore."""
+        ...
+
     def close(self) -> None:
         """Drop the connection."""
         ...
@@ -171,6 +175,10 @@ class RangeSource:
     def cursor_time(self, shard: int, position: int) -> int:
         """GetCursorTime."""
         return self._calls.cursor_time(shard, position)
+
+    def logstore_ttl_days(self) -> int:
+        """GetLogStore."""
+        return self._calls.logstore_ttl_days()
 
     def checkpoint(self, shard: int) -> Checkpoint:
         """Tell how far the shard has been replayed."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
-import ssl
+from collections.abc import Iterable
 from typing import Optional
 
 from sls_siem.config.urls import HTTP_PORTS, SYSLOG_PORTS, parse_address
 from sls_siem.net.connect import connect
 from sls_siem.net.deadline import Deadline
+from sls_siem.net.tls import ClientContext
 from sls_siem.siem.advice import advice
 
 CONNECT_TIMEOUT_S = 10.0
@@ -29,7 +30,7 @@ class Dialer:
     def __init__(
         self,
         url: str,
-        tls: Optional[ssl.SSLContext],
+        tls: Optional[ClientContext],
         server_name: Optional[str],
         *,
         timeout_s: float = CONNECT_TIMEOUT_S,
@@ -62,3 +63,11 @@ class Dialer:
         """Say what failed and what to do about it."""
         name = self._server_name or self.host
         return advice(exc, self.host, self.port, name=name, connected=connected)
+
+
+def certificate_ends(dialers: Iterable[Dialer], tls: Optional[ClientContext]) -> dict[str, float]:
+    """Tell when the certificates of these addresses end, as far as they were seen, and our own as `client`."""
+    if tls is None:
+        return {}
+    seen = {dialer.url: tls.peer_ends.get((dialer.host, dialer.port)) for dialer in dialers}
+    return {name: end for name, end in {**seen, "client": tls.own_end}.items() if end is not None}

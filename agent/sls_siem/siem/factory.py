@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import random as random_source
-import ssl
 import time
 from collections.abc import Callable, Sequence
 from typing import Optional
 
 from sls_siem.config import Config
 from sls_siem.config.secrets import TLS_CLIENT_KEY, find_secret_file
-from sls_siem.net.tls import client_context
+from sls_siem.net.tls import ClientContext, client_context
 from sls_siem.siem.hec import HecOutput
 from sls_siem.siem.output import Output
 from sls_siem.siem.syslog import SyslogOutput
@@ -38,7 +37,7 @@ def make_output(
     return SyslogOutput(config, tls_context(config, config.syslog.urls), clock, random)
 
 
-def tls_context(config: Config, urls: Sequence[str]) -> Optional[ssl.SSLContext]:
+def tls_context(config: Config, urls: Sequence[str]) -> Optional[ClientContext]:
     """Make the TLS context for these addresses; None when none of them wants TLS.
 
     Raises:

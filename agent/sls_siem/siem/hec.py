@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 import os
-import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Optional
 
 from sls_siem.config import Config
 from sls_siem.config.secrets import HEC_TOKEN, find_secret
 from sls_siem.config.template import Field, parse_template
 from sls_siem.net.http import HttpConnection
-from sls_siem.siem.dialer import Dialer
+from sls_siem.net.tls import ClientContext
+from sls_siem.siem.dialer import Dialer, certificate_ends
 from sls_siem.siem.hec_acks import AckBook
 from sls_siem.siem.hec_lane import HecLane
 from sls_siem.siem.hec_probe import probe_collector
@@ -32,7 +32,7 @@ class HecOutput:
     """
 
     def __init__(
-        self, config: Config, tls: Optional[ssl.SSLContext], clock: Callable[[], float], random: Callable[[], float]
+        self, config: Config, tls: Optional[ClientContext], clock: Callable[[], float], random: Callable[[], float]
     ) -> None:
         self._config = config
         self._tls = tls
@@ -56,6 +56,10 @@ class HecOutput:
     def endpoints(self) -> tuple[EndpointState, ...]:
         """See `Output`."""
         return self._shared.rotation.states()
+
+    def certificate_ends(self) -> Mapping[str, float]:
+        """See `Output`."""
+        return certificate_ends((self._dialer(url) for url in self._config.hec.urls), self._tls)
 
     def probe(self, timeout_s: float) -> tuple[ProbeResult, ...]:
         """See `Output`."""

@@ -8,6 +8,7 @@ no event bytes once `send` has returned.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Optional, Protocol, Union
 
@@ -161,6 +162,10 @@ class Output(Protocol):
 
     def endpoints(self) -> tuple[EndpointState, ...]:
         """Tell the health of every configured address."""
+        ...
+
+    def certificate_ends(self) -> Mapping[str, float]:
+        """Tell when certificates end, in epoch seconds: by address those that were seen, and `client`, our own."""
         ...
 
     def probe(self, timeout_s: float) -> tuple[ProbeResult, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Optional
 
 from sls_siem.config import Config
-from sls_siem.siem.dialer import Dialer
+from sls_siem.net.tls import ClientContext
+from sls_siem.siem.dialer import Dialer, certificate_ends
 from sls_siem.siem.link import Link
 from sls_siem.siem.output import EndpointState, Gate, Lane, ProbeResult
 from sls_siem.siem.probe import probe_address
@@ -28,7 +28,7 @@ class SyslogOutput:
     """
 
     def __init__(
-        self, config: Config, tls: Optional[ssl.SSLContext], clock: Callable[[], float], random: Callable[[], float]
+        self, config: Config, tls: Optional[ClientContext], clock: Callable[[], float], random: Callable[[], float]
     ) -> None:
         self._config = config
         self._tls = tls
@@ -50,6 +50,10 @@ class SyslogOutput:
     def endpoints(self) -> tuple[EndpointState, ...]:
         """See `Output`."""
         return self._rotation.states()
+
+    def certificate_ends(self) -> Mapping[str, float]:
+        """See `Output`."""
+        return certificate_ends(self._dialers(), self._tls)
 
     def probe(self, timeout_s: float) -> tuple[ProbeResult, ...]:
         """See `Output`."""
