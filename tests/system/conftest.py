@@ -26,7 +26,8 @@ class Packages(NamedTuple):
     new: Path
 
 
-def _why_not() -> str:
+def why_not() -> str:
+    """Say what building packages and booting hosts lacks here, or nothing."""
     from shutil import which
 
     tools = [tool for tool in BUILD_TOOLS if which(tool) is None]
@@ -34,7 +35,7 @@ def _why_not() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    why = _why_not()
+    why = why_not()
     for item in items:
         if "tests/system/" in str(item.path):
             item.add_marker(pytest.mark.timeout(400))
@@ -45,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
-    if why := _why_not():
+    if why := why_not():
         pytest.fail(f"system tests need root and their tools; missing: {why}")
     folder = tmp_path_factory.mktemp("packages")
     found = []
@@ -53,13 +54,14 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
         for version in versions:
             arguments = ["--out", str(folder / "debs"), *(["--version", version] if version else [])]
             if not (version and list(folder.glob("debs/*.deb"))):
-                _build("build_deb.py", *arguments)
-        _build("apt_repo.py", "--debs", str(folder / "debs"), "--out", str(folder / name), "--url", f"file:/srv/{name}")
+                build("build_deb.py", *arguments)
+        build("apt_repo.py", "--debs", str(folder / "debs"), "--out", str(folder / name), "--url", f"file:/srv/{name}")
         found.append(folder / name)
     return Packages(*found)
 
 
-def _build(script: str, *arguments: str) -> None:
+def build(script: str, *arguments: str) -> None:
+    """Run one of the build scripts."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "packaging" / script), *arguments],
         stdout=subprocess.PIPE,

@@ -1,12 +1,15 @@
 """Throw-away hosts: Debian roots by mmdebstrap, booted with systemd-nspawn, so that real systemd runs the agent.
 
-A host shares this machine's network, so that it reaches servers on loopback here, and nothing else. Roots are cached in
-`.cache/roots`. It knows nothing of the agent.
+A host shares this machine's network, so that it reaches servers on loopback here, and nothing else; or it gets a
+network namespace of its own. Roots are kept in `~/.cache/sls-siem-agent/roots` (or below `$SLS_SIEM_CACHE`) for every
+checkout on this machine; remove one to have it made anew. It knows nothing of the agent.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import hashlib
 import os
 import shutil
 import signal
@@ -17,7 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = ROOT / ".cache" / "roots"
+CACHE = Path(os.environ.get("SLS_SIEM_CACHE") or Path.home() / ".cache" / "sls-siem-agent") / "roots"
 RELEASES = {"bullseye": 247, "bookworm": 252, "trixie": 257}
 TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter")
 # The package's dependencies are in the root already, as on any server; so an installation needs no mirror.
@@ -29,7 +32,7 @@ ENVIRONMENT = {
     "PAGER": "cat",
     "SYSTEMD_COLORS": "0",
 }
-BUILD_S = 400
+BUILD_S = 900
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -40,16 +43,28 @@ def missing() -> str:
     return ", ".join(tool for tool in TOOLS if shutil.which(tool) is None)
 
 
-def root_of(release: str) -> Path:
-    """Return the release's root as a tar file; made on the first call, which needs a mirror."""
-    path = CACHE / f"{release}.tar"
-    if not path.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        partial = CACHE / f"{release}.{os.getpid()}.tar"
-        source = f"deb {_mirror()} {release} main"
-        command = ["mmdebstrap", "--variant=apt", f"--include={PACKAGES}", release, str(partial), source]
-        subprocess.run(command, check=True, capture_output=True, timeout=BUILD_S)
-        partial.rename(path)
+def root_of(release: str, extra: str = "") -> Path:
+    """Return the release's root as a tar file; made on the first call, which needs a mirror.
+
+    Args:
+        release: a key of RELEASES.
+        extra: more packages, separated by commas.
+    """
+    packages = ",".join(filter(None, [PACKAGES, extra]))
+    path = CACHE / f"{release}-{hashlib.sha256(packages.encode()).hexdigest()[:8]}.tar"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        # Several runs may want the same one at once.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            partial = path.with_suffix(".partial.tar")
+            source = f"deb {_mirror()} {release} main"
+            command = ["mmdebstrap", "--variant=apt", f"--include={packages}", release, str(partial), source]
+            done = subprocess.run(
+                command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=BUILD_S
+            )
+            assert done.returncode == 0, f"mmdebstrap {release}: {done.returncode}\n{done.stdout[-2000:]}"
+            partial.rename(path)
     return path
 
 
@@ -69,10 +84,26 @@ class Host:
 
     Args:
         release: a key of RELEASES.
+        name: its host name; the release's name when empty.
+        extra: more packages than every host has, separated by commas.
+        namespace: file of the network namespace that it is alone in; this machine's network when empty.
+        prepare: is given its root before it boots for the first time.
     """
 
-    def __init__(self, release: str) -> None:
+    def __init__(
+        self,
+        release: str,
+        *,
+        name: str = "",
+        extra: str = "",
+        namespace: str = "",
+        prepare: Callable[[Path], None] = lambda _root: None,
+    ) -> None:
         self.release = release
+        self.name = name or release
+        self._extra = extra
+        self._namespace = namespace
+        self._prepare = prepare
         self.folder = Path(tempfile.mkdtemp(prefix=f"sls-siem-{release}-", dir="/var/tmp"))
         self.root = self.folder / "root"
         self._process: subprocess.Popen[bytes] | None = None
@@ -81,36 +112,52 @@ class Host:
 
     def __enter__(self) -> Host:
         try:
-            self._boot()
+            self._unpack()
+            self.boot()
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        if self._process is not None:
-            # Its init's end is the end of every process in it; nspawn then ends by itself.
-            with contextlib.suppress(OSError):
-                os.kill(self.leader or self._process.pid, signal.SIGKILL)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(30)
-            if self._process.poll() is None:
-                self._process.kill()
-                self._process.wait(10)
+        self.power_off()
         for group in self._cgroups:
             _remove_cgroup(group)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _boot(self) -> None:
+    def power_off(self) -> None:
+        """End every process at once, as if it had lost its power."""
+        if self._process is None:
+            return
+        # Its init's end is the end of every process in it; nspawn then ends by itself.
+        with contextlib.suppress(OSError):
+            os.kill(self.leader or self._process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(30)
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(10)
+        self._process = None
+
+    def _unpack(self) -> None:
         self.root.mkdir()
-        subprocess.run(["tar", "-C", self.root, "-xf", root_of(self.release)], check=True, timeout=120)
+        subprocess.run(["tar", "-C", self.root, "-xf", root_of(self.release, self._extra)], check=True, timeout=120)
         (self.root / "etc" / "machine-id").write_text("")
-        (self.root / "etc" / "hostname").write_text(f"{self.release}\n")
+        (self.root / "etc" / "hostname").write_text(f"{self.name}\n")
         (self.root / "var" / "log" / "journal").mkdir(parents=True, exist_ok=True)
         self._cgroups = _own_cgroups(self.folder.name)
+        self._prepare(self.root)
+
+    def boot(self) -> None:
+        """Start its init; again, with the disk as it is, once the one before has ended."""
         command = ["systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "--boot", "--resolv-conf=off"]
         command += [f"--directory={self.root}", f"--machine={self.folder.name.replace('_', '-')[:60]}"]
+        if self.name != self.release:
+            command.append(f"--hostname={self.name}")
+        if self._namespace:
+            command.append(f"--network-namespace-path={self._namespace}")
         enter = "".join(f"echo $$ >{group}/cgroup.procs; " for group in self._cgroups)
+        self.leader = 0
         with (self.folder / "console.log").open("wb") as log:
             self._process = subprocess.Popen(
                 ["sh", "-c", f'{enter}exec "$@"', "sh", *command],
@@ -119,7 +166,7 @@ class Host:
                 stderr=log,
             )
         self.leader = int(self.until(self._find_leader, 30, "nspawn's init"))
-        self.until(self._is_up, 150, f"{self.release} to be up")
+        self.until(self._is_up, 150, f"{self.name} to be up")
 
     def _find_leader(self) -> str:
         assert self._process is not None
@@ -136,7 +183,7 @@ class Host:
         """Wait for a condition with a deadline; returns what it returned."""
         deadline = time.monotonic() + seconds
         while not (found := condition()):
-            assert time.monotonic() < deadline, f"waited {seconds:g} s for {what} on {self.release}"
+            assert time.monotonic() < deadline, f"waited {seconds:g} s for {what} on {self.name}"
             time.sleep(0.1)
         return found
 
@@ -154,7 +201,7 @@ class Host:
             cwd="/",
         )
         if check:
-            assert done.returncode == 0, f"{' '.join(command)} on {self.release}: {done.returncode}\n{done.stdout}"
+            assert done.returncode == 0, f"{' '.join(command)} on {self.name}: {done.returncode}\n{done.stdout}"
         return done.stdout
 
     def sh(self, script: str, *, check: bool = True, timeout: float = 120) -> str:
