@@ -67,16 +67,9 @@ def _copy_tree(source: Path, target: Path) -> None:
 
 def _manual(name: str, section: int, target: Path) -> None:
     text = (ROOT / "docs" / "man" / f"{name}.{section}").read_text(encoding="utf-8")
-    text = text.replace("@EXAMPLE@", _verbatim((ROOT / "docs" / "examples" / "agent.toml").read_text(encoding="utf-8")))
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(gzip.compress(text.encode("utf-8"), compresslevel=9, mtime=0))
     target.chmod(0o644)
-
-
-def _verbatim(text: str) -> str:
-    """Escape a text for roff, line by line."""
-    lines = text.rstrip("\n").replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").splitlines()
-    return "\n".join(f"\\&{line}" for line in lines)
 
 
 if __name__ == "__main__":

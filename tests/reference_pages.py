@@ -1,4 +1,4 @@
-"""Writes `docs/reference/configuration.md` and `docs/reference/metrics.md` from what the code says.
+"""Writes `docs/reference/*.md` and the man page sls-siem.toml(5) from what the code says.
 
 `python -m tests.reference_pages` from the checkout's root writes them; a test compares them.
 """
@@ -15,6 +15,7 @@ from sls_siem.config import reference
 from sls_siem.config.about import TABLES_ABOUT
 from sls_siem.metrics import Metrics
 from sls_siem.service.reload import applied_by_reload
+from tests import reference_man
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 _MADE = "<!-- written by python -m tests.reference_pages: do not edit -->\n"
@@ -42,6 +43,7 @@ def pages() -> dict[Path, str]:
     return {
         FOLDER / "configuration.md": "\n".join([_CONFIGURATION.replace("\n", f"\n\n{_MADE}", 1), *_configuration()]),
         FOLDER / "metrics.md": "\n".join([_METRICS.replace("\n", f"\n\n{_MADE}", 1), *_metrics()]),
+        reference_man.PATH: reference_man.page(),
     }
 
 
