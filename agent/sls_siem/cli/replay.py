@@ -18,7 +18,7 @@ from typing import Optional
 
 from sls_siem.cli.exits import EXIT_BUG, EXIT_CONFIG, EXIT_DONE, EXIT_UNAVAILABLE, EXIT_USAGE, tell
 from sls_siem.cli.owner import become_owner
-from sls_siem.cli.status import duration, size
+from sls_siem.cli.status_table import duration, size
 from sls_siem.config import Config, load
 from sls_siem.config.fields import UnfitError
 from sls_siem.config.fields import start as parse_time

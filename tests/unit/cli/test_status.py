@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sls_siem.cli import status as command
 from sls_siem.cli.main import main
-from sls_siem.cli.status import duration, read_all, size, status, table
+from sls_siem.cli.status import read_all, status
+from sls_siem.cli.status_table import History, duration, size, table, watched
+from sls_siem.cli.terminal import width
 from sls_siem.errors import AgentError
 
 
@@ -52,8 +57,9 @@ def test_every_instance_has_a_row_in_the_order_of_the_numbers(run_time, capsys) 
 
     assert 0 == main(["status"])
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["INST", "1", "2", "10"] == [row[0] for row in rows]
+    assert ["INST", "1", "2", "10", "all"] == [row[0] for row in rows]
     assert ["running", "2", "1.8", "2h", "2kB", "12345", "2", "3s", "ago"] == rows[1][1:]
+    assert ["6", "5.2", "2h", "6kB", "37035", "6"] == rows[4][1:]
 
 
 def test_one_instance_can_be_asked_for(run_time, capsys) -> None:
@@ -69,7 +75,7 @@ def test_an_instance_that_does_not_run_is_named_with_what_would_start_one(run_ti
 
     assert 69 == main(["status", "--instance", "7"])
     assert "no status of instance 7" in capsys.readouterr().err
-    with pytest.raises(AgentError, match="no status of any instance: .*systemctl start"):
+    with pytest.raises(AgentError, match=r"no status of any instance: .*systemctl start"):
         (run_time / "1" / "status.json").unlink()
         read_all(None)
 
@@ -96,7 +102,7 @@ def test_a_status_that_nobody_writes_any_more_is_shown_as_stopped(run_time) -> N
     found = read_all(None)
 
     assert [True, False] == [one["stale"] for one in found]
-    assert ["stopped", "running"] == [line.split()[1] for line in table(found)[1:]]
+    assert ["stopped", "running"] == [line.split()[1] for line in table(found)[1:3]]
 
 
 def test_what_an_instance_waits_for_stands_below_it_and_within_the_width() -> None:
@@ -113,14 +119,23 @@ def test_a_document_of_another_version_is_shown_as_far_as_it_goes() -> None:
     bare = {"shards": "many", "totals": None, "holding": ["shard 1"], "last_heartbeat": "soon"}
     row = table([bare, {"shards": [7, None]}])
 
-    assert 3 == len(row)
-    for line in row[1:]:
+    assert 4 == len(row)
+    for line in row[1:2]:
         assert ["?", "?", "0", "0.0", "-", "0B", "0", "0", "never"] == line.split()
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(-5, "0s"), (0, "0s"), (119, "119s"), (120, "2m"), (7199, "120m"), (7200, "2h"), (172800, "2d"), (8.64e9, "100000d")],
+    [
+        (-5, "0s"),
+        (0, "0s"),
+        (119, "119s"),
+        (120, "2m"),
+        (7199, "120m"),
+        (7200, "2h"),
+        (172800, "2d"),
+        (8.64e9, "100000d"),
+    ],
 )
 def test_durations_are_short(seconds: float, text: str) -> None:
     assert text == duration(seconds)
@@ -128,7 +143,15 @@ def test_durations_are_short(seconds: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("amount", "text"),
-    [(0, "0B"), (999, "999B"), (1000, "1kB"), (2_500_000, "2MB"), (64e9, "64GB"), (1e12, "1.0TB"), (1.5e15, "1500.0TB")],
+    [
+        (0, "0B"),
+        (999, "999B"),
+        (1000, "1kB"),
+        (2_500_000, "2MB"),
+        (64e9, "64GB"),
+        (1e12, "1.0TB"),
+        (1.5e15, "1500.0TB"),
+    ],
 )
 def test_sizes_are_short(amount: float, text: str) -> None:
     assert text == size(amount)
@@ -137,9 +160,12 @@ def test_sizes_are_short(amount: float, text: str) -> None:
 class Terminal:
     """A terminal whose user presses Ctrl-C after so many refreshes."""
 
-    def __init__(self, refreshes: int) -> None:
+    encoding = "utf-8"
+
+    def __init__(self, refreshes: int, *, live: bool = True) -> None:
         self.text = ""
         self._left = refreshes
+        self._live = live
 
     def write(self, text: str) -> int:
         self.text += text
@@ -151,25 +177,146 @@ class Terminal:
             raise KeyboardInterrupt
 
     def isatty(self) -> bool:
-        return True
+        return self._live
 
 
-def test_watching_clears_the_screen_for_each_table_until_interrupted(run_time, monkeypatch) -> None:
+@pytest.fixture
+def watching(monkeypatch):
+    """Runs `status --watch` for some refreshes; returns what was written."""
+
+    def watch(refreshes: int, *arguments: str, live: bool = True, term: str = "xterm") -> str:
+        terminal = Terminal(refreshes, live=live)
+        monkeypatch.setattr("sys.stdout", terminal)
+        monkeypatch.setattr(command, "WATCH_S", 0.01)
+        monkeypatch.setenv("TERM", term)
+        monkeypatch.setenv("COLUMNS", "80")
+        monkeypatch.setenv("LINES", "24")
+        assert 0 == main(["status", "--watch", *arguments])
+        return terminal.text
+
+    return watch
+
+
+def test_watching_draws_in_place_and_gives_the_screen_back(run_time, watching) -> None:
     write(run_time, 1, document())
-    terminal = Terminal(3)
-    monkeypatch.setattr("sys.stdout", terminal)
-    monkeypatch.setattr(command, "WATCH_S", 0.01)
+    text = watching(3)
 
-    assert 0 == main(["status", "--watch"])
-    assert 3 == terminal.text.count("\x1b[H\x1b[2J")
-    assert 3 == terminal.text.count("INST")
+    assert text.startswith("\x1b[?1049h\x1b[?25l\x1b[H")
+    assert text.endswith("\x1b[?25h\x1b[?1049l")
+    assert 3 == text.count("INST     STATE") == text.count("\x1b[H")
+    assert "\x1b[32m" in text
 
 
-def test_watching_as_json_writes_one_document_a_line(run_time, monkeypatch) -> None:
+def test_watching_without_a_terminal_has_no_control_sequence(run_time, watching) -> None:
+    write(run_time, 1, document(state="holding"))
+    text = watching(2, live=False)
+
+    assert 2 == text.count("1 instance, 2 shards, 1.8 MB/s, lag 2h")
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_colour_can_be_refused(run_time, watching, monkeypatch, name, value) -> None:
     write(run_time, 1, document())
-    terminal = Terminal(2)
-    monkeypatch.setattr("sys.stdout", terminal)
-    monkeypatch.setattr(command, "WATCH_S", 0.01)
+    monkeypatch.setenv(name, value)
+    text = watching(2, term=value if name == "TERM" else "xterm")
 
-    assert 0 == main(["status", "--watch", "--json"])
-    assert [1, 1] == [json.loads(line)["instances"][0]["instance"] for line in terminal.text.splitlines()]
+    assert "INST" in text
+    assert not re.search(r"\x1b\[\d+m", text)
+
+
+def test_instances_may_come_and_go_while_they_are_watched(run_time, watching, monkeypatch) -> None:
+    path = write(run_time, 1, document())
+    looks = []
+
+    def paths(_instance):
+        looks.append(1)
+        if len(looks) == 3:
+            path.unlink()
+        return [path]
+
+    monkeypatch.setattr(command, "_paths", paths)
+
+    assert "no status of any instance" in watching(4)
+
+
+def test_watching_as_json_writes_one_document_a_line(run_time, watching) -> None:
+    write(run_time, 1, document())
+
+    assert [1, 1] == [json.loads(line)["instances"][0]["instance"] for line in watching(2, "--json").splitlines()]
+
+
+HOSTILE = "\x1b]0;owned\x07\x9b31m\r\n\u202ekcol\u200b\x00\x7f"
+
+
+def hostile(instance: object = 1) -> dict[str, object]:
+    return {
+        "instance": instance,
+        "state": HOSTILE,
+        "holding": {HOSTILE: HOSTILE},
+        "siem": {"endpoints": [{"url": HOSTILE, "up": False, "last_error": HOSTILE}, "x"]},
+        "shards": [{"shard": HOSTILE, "position": HOSTILE, "mb_per_s": HOSTILE, "lag_s": HOSTILE}],
+        "totals": {"delivered": HOSTILE, "dead_lettered": HOSTILE},
+        "last_heartbeat": HOSTILE,
+    }
+
+
+def test_nothing_in_a_status_file_reaches_the_terminal_as_a_command() -> None:
+    history = History()
+    history.note([hostile(HOSTILE)])
+    lines = [*table([hostile(HOSTILE)]), *watched([hostile(HOSTILE)], history, size=(80, 0))]
+
+    for line in lines:
+        assert line.isprintable()
+        assert width(line) <= 80
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
+    max_leaves=8,
+)
+KEYS = st.sampled_from(["instance", "state", "holding", "siem", "shards", "totals", "last_heartbeat", "stale"])
+ROWS = st.dictionaries(st.sampled_from(["shard", "position", "mb_per_s", "lag_s", "unsettled_bytes"]), VALUES)
+
+
+@given(st.lists(st.dictionaries(KEYS, VALUES | st.lists(ROWS, max_size=3)), max_size=3), st.integers(40, 200))
+def test_any_document_is_laid_out_within_the_width(documents, columns) -> None:
+    history = History()
+    for _ in range(2):
+        history.note(documents)
+    for line in table(documents):
+        assert width(line) <= 80
+        assert line.isprintable()
+    for line in watched(documents, history, size=(columns, 30)):
+        assert width(line) <= max(columns, 60)
+        assert line.isprintable()
+
+
+def test_a_picture_fits_the_terminal_and_shows_the_shard_that_is_furthest_behind_first() -> None:
+    shards = [{"shard": n, "mb_per_s": n, "lag_s": n, "unsettled_bytes": 0, "position": 5 + n} for n in range(40)]
+    documents = [document(7, shards=shards)]
+    history = History()
+    for rate in (0, 1, 40):
+        shards[39]["mb_per_s"] = rate
+        history.note(documents)
+    lines = watched(documents, history, size=(80, 24))
+
+    assert 24 == len(lines)
+    assert all(width(line) <= 80 for line in lines)
+    assert "1 instance, 40 shards, 781.0 MB/s, lag 39s" == lines[0][:-8].rstrip()
+    assert ["39", "7", "40.0", "39s", "0B", "44", "▁▂█"] == lines[6].split()
+
+
+def test_an_address_of_the_siem_that_is_down_is_named() -> None:
+    siem = {"endpoints": [{"url": "https://a:8088", "up": False, "last_error": "refused"}, {"url": "b", "up": True}]}
+
+    assert "     https://a:8088 is down: refused" == table([document(siem=siem)])[2]
+
+
+def test_throughput_of_what_is_gone_is_forgotten() -> None:
+    history = History()
+    history.note([document(1), document(2)])
+    history.note([document(2)])
+
+    assert {("2",), ("2", "0"), ("2", "1")} == set(history.samples)

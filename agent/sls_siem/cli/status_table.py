@@ -1,0 +1,232 @@
+"""How the status of instances is laid out in 80 columns: a row each, what is wrong below, and for `--watch` shards.
+
+A status file may be of another version or damaged: whatever it says is shown as far as it goes. It reads no file.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sls_siem.cli.terminal import BARS, clip, paint, printable, sparkline
+
+COLUMNS = ("INST", "STATE", "SHARDS", "MB/s", "LAG", "UNSETTLED", "DELIVERED", "DEAD", "HEARTBEAT")
+WIDTHS = (4, 9, 6, 7, 8, 9, 12, 6, 9)
+WATCH_COLUMNS = ("INST", "STATE", "SHARDS", "MB/s", "LAG", "DEAD")
+WATCH_WIDTHS = (4, 9, 6, 7, 6, 6)
+SHARD_COLUMNS = ("SHARD", "INST", "MB/s", "LAG", "UNSETTLED", "POSITION")
+SHARD_WIDTHS = (5, 4, 7, 6, 9, 12)
+MOST_COLUMNS = 80
+SAMPLES = 60
+_STATE_COLOURS = {"running": "green", "starting": "dim", "holding": "yellow", "draining": "yellow", "stopped": "red"}
+LONG_LAG_S = 300.0
+
+Document = Mapping[str, object]
+
+
+@dataclass
+class History:
+    """Throughput seen so far, by instance and by instance and shard; the newest last."""
+
+    samples: dict[tuple[str, ...], deque[float]] = field(default_factory=dict)
+
+    def note(self, documents: Sequence[Document]) -> None:
+        """Take one look at everything; what is no longer there is forgotten."""
+        seen: dict[tuple[str, ...], float] = {}
+        for document in documents:
+            name = _name(document)
+            seen[name,] = _rate(document)
+            for row in _shards(document):
+                seen[name, printable(row.get("shard", "?"))] = _number(row.get("mb_per_s"))
+        for key in set(self.samples) - set(seen):
+            del self.samples[key]
+        for key, value in seen.items():
+            self.samples.setdefault(key, deque(maxlen=SAMPLES)).append(value)
+
+    def line(self, key: tuple[str, ...], columns: int, bars: str) -> str:
+        """Draw the newest samples, on one scale for all of its kind."""
+        alike = [max(kept, default=0.0) for other, kept in self.samples.items() if len(other) == len(key)]
+        newest = list(self.samples.get(key, ()))[-columns:] if columns > 0 else []
+        return sparkline(newest, max(alike, default=0.0), bars=bars).rjust(max(0, columns))
+
+
+def table(documents: Sequence[Document], *, coloured: bool = False) -> list[str]:
+    """Lay the instances out in at most 80 columns, with a sum where there are several and what is wrong below each."""
+    lines = [_row(COLUMNS, WIDTHS)]
+    for document in documents:
+        lines.append(_coloured_row(_cells(document), WIDTHS, document, coloured=coloured))
+        lines.extend(paint(text, "yellow", coloured=coloured) for text in _trouble(document, MOST_COLUMNS))
+    if len(documents) > 1:
+        lines.append(paint(_row(_sum(documents), WIDTHS), "bold", coloured=coloured))
+    return lines
+
+
+def watched(
+    documents: Sequence[Document],
+    history: History,
+    *,
+    size: tuple[int, int],
+    coloured: bool = False,
+    bars: str = BARS,
+) -> list[str]:
+    """Lay out one picture of `--watch`: instances, what is wrong, then as many shards as fit, the slowest first.
+
+    Args:
+        documents: of the instances.
+        history: for the throughput lines; has these documents already.
+        size: columns and lines of the terminal; 0 lines: no limit.
+        coloured: whether to colour.
+        bars: characters of the throughput lines, the lowest first.
+    """
+    columns = max(40, size[0])
+    width = columns - sum(WATCH_WIDTHS) - len(WATCH_WIDTHS)
+    title = clip(_headline(documents), columns - 9)
+    lines = [paint(title, "bold", coloured=coloured) + time.strftime("%H:%M:%S").rjust(columns - len(title)), ""]
+    lines.append(_row(WATCH_COLUMNS, WATCH_WIDTHS) + " " + "THROUGHPUT".rjust(width))
+    for document in documents:
+        row = _coloured_row(_watch_cells(document), WATCH_WIDTHS, document, coloured=coloured)
+        lines.append(f"{row} {history.line((_name(document),), width, bars)}")
+        lines.extend(paint(text, "yellow", coloured=coloured) for text in _trouble(document, columns))
+    lines += ["", *_shard_lines(documents, history, columns, bars)]
+    return lines[: size[1]] if size[1] else lines
+
+
+def _headline(documents: Sequence[Document]) -> str:
+    shards = sum(len(_shards(document)) for document in documents)
+    rate = sum(map(_rate, documents))
+    lag = max((lag for document in documents for lag in _lags(document)), default=0.0)
+    many = "" if len(documents) == 1 else "s"
+    return f"{len(documents)} instance{many}, {shards} shards, {rate:.1f} MB/s, lag {duration(lag)}"
+
+
+def _shard_lines(documents: Sequence[Document], history: History, columns: int, bars: str) -> Iterator[str]:
+    width = columns - sum(SHARD_WIDTHS) - len(SHARD_WIDTHS)
+    rows = [(_name(document), row) for document in documents for row in _shards(document)]
+    rows.sort(key=lambda one: (-_number(one[1].get("lag_s")), _number(one[1].get("shard"))))
+    yield _row(SHARD_COLUMNS, SHARD_WIDTHS) + " " + "THROUGHPUT".rjust(width)
+    for name, row in rows:
+        shard = printable(row.get("shard", "?"))
+        cells = (
+            shard,
+            name,
+            f"{_number(row.get('mb_per_s')):.1f}",
+            duration(_number(row.get("lag_s"))) if row.get("lag_s") is not None else "-",
+            size(_number(row.get("unsettled_bytes"))),
+            printable(row.get("position", "?")),
+        )
+        yield f"{_row(cells, SHARD_WIDTHS)} {history.line((name, shard), width, bars)}"
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return " ".join(f"{clip(cell, width):>{width}}" for cell, width in zip(cells, widths)).rstrip()
+
+
+def _coloured_row(cells: Sequence[str], widths: Sequence[int], document: Document, *, coloured: bool) -> str:
+    texts = [f"{clip(cell, width):>{width}}" for cell, width in zip(cells, widths)]
+    texts[1] = paint(texts[1], _STATE_COLOURS.get(_state(document), ""), coloured=coloured)
+    if max(_lags(document), default=0.0) >= LONG_LAG_S:
+        texts[4] = paint(texts[4], "yellow", coloured=coloured)
+    return " ".join(texts).rstrip()
+
+
+def _cells(document: Document) -> tuple[str, ...]:
+    lags, totals, beat = _lags(document), _totals(document), document.get("last_heartbeat")
+    return (
+        _name(document),
+        _state(document),
+        str(len(_shards(document))),
+        f"{_rate(document):.1f}",
+        duration(max(lags)) if lags else "-",
+        size(_unsettled(document)),
+        printable(totals.get("delivered", 0)),
+        printable(totals.get("dead_lettered", 0)),
+        f"{duration(time.time() - beat)} ago" if isinstance(beat, (int, float)) else "never",
+    )
+
+
+def _watch_cells(document: Document) -> tuple[str, ...]:
+    cells = _cells(document)
+    return (*cells[:5], cells[7])
+
+
+def _sum(documents: Sequence[Document]) -> tuple[str, ...]:
+    lags = [lag for document in documents for lag in _lags(document)]
+    return (
+        "all",
+        "",
+        str(sum(len(_shards(document)) for document in documents)),
+        f"{sum(map(_rate, documents)):.1f}",
+        duration(max(lags)) if lags else "-",
+        size(sum(map(_unsettled, documents))),
+        f"{sum(_number(_totals(document).get('delivered')) for document in documents):.0f}",
+        f"{sum(_number(_totals(document).get('dead_lettered')) for document in documents):.0f}",
+    )
+
+
+def _trouble(document: Document, columns: int) -> Iterator[str]:
+    """Say what it waits for, and which address of the SIEM does not work."""
+    holding = document.get("holding")
+    if isinstance(holding, dict):
+        for who, why in holding.items():
+            yield clip(f"     {printable(who)}: {printable(why)}", columns)
+    siem = document.get("siem")
+    endpoints = siem.get("endpoints") if isinstance(siem, dict) else None
+    for endpoint in endpoints if isinstance(endpoints, list) else ():
+        if isinstance(endpoint, dict) and endpoint.get("up") is False:
+            why = printable(endpoint.get("last_error", ""))
+            yield clip(f"     {printable(endpoint.get('url', '?'))} is down: {why}", columns)
+
+
+def _name(document: Document) -> str:
+    return printable(document.get("instance", "?"))
+
+
+def _state(document: Document) -> str:
+    return "stopped" if document.get("stale") else printable(document.get("state", "?"))
+
+
+def _shards(document: Document) -> list[dict[str, object]]:
+    rows = document.get("shards")
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _totals(document: Document) -> dict[str, object]:
+    totals = document.get("totals")
+    return totals if isinstance(totals, dict) else {}
+
+
+def _lags(document: Document) -> list[float]:
+    return [_number(row["lag_s"]) for row in _shards(document) if row.get("lag_s") is not None]
+
+
+def _rate(document: Document) -> float:
+    """Throughput; an instance that has stopped has none, whatever it last said."""
+    return 0.0 if document.get("stale") else sum(_number(row.get("mb_per_s")) for row in _shards(document))
+
+
+def _unsettled(document: Document) -> float:
+    return sum(_number(row.get("unsettled_bytes")) for row in _shards(document))
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0.0
+
+
+def duration(seconds: float) -> str:
+    """Write a duration in at most six characters, as long as it is less than a century."""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f}{unit}"
+    return f"{max(0.0, seconds):.0f}s"
+
+
+def size(amount: float) -> str:
+    """Write a number of bytes in at most seven characters."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f}{unit}"
+        amount /= 1000
+    return f"{amount:.1f}TB"
