@@ -199,9 +199,7 @@ def test_a_logstore_that_has_30_groups_names_them_all(sls, config) -> None:
 
 
 def syslog(config: Config, url: str) -> Config:
-    return dataclasses.replace(
-        config, siem=SiemConfig(output="syslog"), syslog=SyslogConfig(urls=(url,), settle_s=3.0)
-    )
+    return dataclasses.replace(config, siem=SiemConfig(output="syslog"), syslog=SyslogConfig(urls=(url,), settle_s=3.0))
 
 
 def test_the_guarantee_is_that_of_the_output(config) -> None:

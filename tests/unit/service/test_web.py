@@ -37,9 +37,7 @@ def free_port(address: str = "127.0.0.1") -> int:
 
 
 def server_for(pages: Pages, address: str, port: int) -> MetricsServer:
-    return MetricsServer(
-        address, port, metrics=pages.metrics, healthy=lambda: pages.stuck, ready=lambda: pages.holding
-    )
+    return MetricsServer(address, port, metrics=pages.metrics, healthy=lambda: pages.stuck, ready=lambda: pages.holding)
 
 
 @pytest.fixture
