@@ -1,4 +1,4 @@
-"""What keys must be to each other, and what is not built yet.
+"""What keys must be to each other.
 
 Each rule is one entry of a table. A rule is asked only when all of its keys could be read.
 """
@@ -41,24 +41,7 @@ class Rule:
     right: str
 
 
-@dataclass(frozen=True)
-class NotYet:
-    """A choice that is known, but whose machinery is not there yet.
-
-    Args:
-        keys: where the choice is made; the first one that was given is blamed.
-        chosen: tells whether it is.
-        instead: what can be chosen meanwhile.
-    """
-
-    keys: Sequence[str]
-    chosen: Callable[[Config], bool]
-    instead: str
-
-
 _SYSLOG_URLS = ("syslog.url", "syslog.urls")
-
-NOT_YET: Sequence[NotYet] = ()
 
 
 def _only_for(source: str, name: str) -> Rule:
@@ -177,17 +160,13 @@ _FILES_TO_READ: Sequence[tuple[str, Callable[[Config], Optional[str]]]] = (
 
 
 def apply_rules(draft: Draft, config: Config) -> None:
-    """Report every rule that is broken and every choice that is not available yet."""
+    """Report every rule that is broken."""
     for rule in RULES:
         if draft.unusable.isdisjoint(rule.keys) and rule.broken(config):
             draft.report(rule.keys[0], rule.wrong, rule.right)
     _url_or_urls(draft)
     _framing(draft, config)
     _files(draft, config)
-    for choice in NOT_YET:
-        key = next((one for one in choice.keys if one in draft.given), choice.keys[0])
-        if key not in draft.unusable and choice.chosen(config):
-            draft.report(key, "is not available yet", choice.instead)
 
 
 def zstd_available() -> bool:

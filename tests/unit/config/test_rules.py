@@ -1,4 +1,4 @@
-"""What keys must be to each other, and what is not available yet."""
+"""What keys must be to each other."""
 
 from __future__ import annotations
 
