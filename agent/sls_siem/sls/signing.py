@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 from typing import Optional
 
-from aliyun.log.auth import AUTH_VERSION_1, AUTH_VERSION_4, make_auth
-
 from sls_siem.errors import CredentialsRefusedError
 from sls_siem.sls.credentials import Credentials
+from sls_siem.sls.sdk import AUTH_VERSION_1, AUTH_VERSION_4, make_auth
 
 # Version 1 calls locale.setlocale for each signature, which must not run on two threads at a time.
 _locale_lock = threading.Lock()
@@ -44,7 +43,7 @@ class Signer:
 
     def __init__(self, credentials: Credentials, region: Optional[str]) -> None:
         version = AUTH_VERSION_4 if region else AUTH_VERSION_1
-        self._auth = make_auth(_Key(credentials), version, region or "")  # type: ignore[no-untyped-call]
+        self._auth = make_auth(_Key(credentials), version, region or "")
         self._v4 = bool(region)
 
     def sign(self, method: str, path: str, query: dict[str, str], headers: dict[str, str], body: bytes) -> None:
