@@ -139,12 +139,6 @@ class Ledger:
             raise ValueError(f"position {position} lies before the frontier {self._frontier}")
         self._frontier = Mark(position, skip)
 
-    def expire(self, before: int) -> None:
-        """Retention removed every group before `before`: what was lost there can never be sent again."""
-        for entry in self.lost():
-            if entry.span.end <= before:
-                self.settle(entry)
-
     def restart(self, position: int) -> None:
         """Forget everything: the shard's positions mean something else now (its logstore was made anew)."""
         self._entries.clear()

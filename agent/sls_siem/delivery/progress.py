@@ -43,10 +43,10 @@ class Job:
     alone: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class Item:
     """A pulled batch on its way to the sender; `size` is what it takes of the window, `last` ends a lost entry,
-    `skip_left` events of the next answer were handed over before."""
+    `skip_left` events of the next answer were handed over before. Only `last` may change."""
 
     batch: Batch
     job: Job
@@ -82,6 +82,7 @@ class Progress:
         self._alone_until = position
         self._again: deque[Job] = deque()
         self._queue: deque[Item] = deque()
+        self._in_hand: Optional[Item] = None
         self._closed = False
         self._woken = False
 
@@ -198,13 +199,22 @@ class Progress:
         with self._changed:
             if job.generation != self._generation:
                 return
-            self._ledger.expire(position)
-            if job.again is not None:
-                self._rebuild_again()
-                if self._again and self._again[0].position < position:
-                    self._skip_expired_head(position)
-            elif position > self._reading.position:
-                self._reading = Mark(position)
+            for gone in [other for other in self._again if (other.end or position) <= position]:
+                self._again.remove(gone)
+                if gone.again is not None:
+                    self._end_lost(gone.again)
+            if job.again is None:
+                self._reading = max(self._reading, Mark(position), key=lambda mark: mark.position)
+            elif self._again and self._again[0].position < position:
+                self._skip_expired_head(position)
+
+    def _end_lost(self, entry: Entry) -> None:
+        """Nothing more of a lost entry can be pulled; what was pulled before retention came is still sent."""
+        for item in (*reversed(self._queue), self._in_hand):
+            if item is not None and item.job.again is entry:
+                item.last = True
+                return
+        self._ledger.settle(entry)
 
     def _skip_expired_head(self, position: int) -> None:
         """The first part of a lost entry is gone; what is left of it is sent whole (some of it perhaps twice)."""
@@ -232,7 +242,7 @@ class Progress:
                 self._changed.wait(timeout_s)
             if self._closed or not self._queue:
                 return None
-            item = self._queue.popleft()
+            item = self._in_hand = self._queue.popleft()
             self._changed.notify_all()
             return item
 
@@ -252,6 +262,7 @@ class Progress:
         """Every payload of the batch has been handed over."""
         with self._changed:
             self._give_back(item.size)
+            self._in_hand = None
             if item.job.generation == self._generation:
                 if item.job.again is None:
                     self._ledger.advance(item.batch.next_position, item.skip_left)
@@ -273,6 +284,7 @@ class Progress:
         """The batch leaves the window without having been handed over whole."""
         with self._changed:
             self._give_back(item.size)
+            self._in_hand = None
             self._changed.notify_all()
 
     def report(self, report: Report) -> Settled:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -213,6 +214,81 @@ def test_what_was_lost_and_then_removed_by_retention_no_longer_holds_the_positio
     progress.jump(again, BASE + 5)
 
     assert BASE + 2 == progress.position
+    assert 0 == progress.unsettled_bytes
+
+
+def lost_entries(progress: Progress, count: int) -> list[object]:
+    """Hand over `count` payloads of two groups each, and lose them all."""
+    entries = []
+    for number in range(count):
+        job = progress.next_job()
+        assert job is not None
+        start = BASE + 2 * number
+        assert progress.put(job, batch(start, 2), 1, held=2)
+        item = progress.take(0)
+        assert item is not None
+        entries.append(progress.enter(item, Span(start, start + 2, 0, 2), 2))
+        progress.finished(item)
+    progress.report(Report(lost=tuple(entries)))
+    return entries
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_what_was_pulled_again_before_retention_came_is_sent_and_holds_the_position_until_then(taken: bool) -> None:
+    """Retention removed it after the answer was queued: it must neither be settled unsent nor end the process."""
+    progress = progress_at()
+    lost_entries(progress, 2)
+    first = progress.next_job()
+    assert first is not None
+    assert progress.put(first, batch(BASE, 2), 1, held=2)
+    item = progress.take(0) if taken else None
+    second = progress.next_job()
+    assert second is not None
+    progress.jump(second, BASE + 50)
+
+    assert BASE == progress.position
+    item = item or progress.take(0)
+    assert item is not None
+    entry = progress.enter(item, Span(BASE, BASE + 2, 0, 2), 2)
+    progress.finished(item)
+    assert BASE == progress.position
+    progress.report(Report(settled=(entry,)))
+    assert BASE + 4 == progress.position
+    later = progress.next_job()
+    assert later is not None
+    assert later.again is None
+
+
+def test_a_lost_entry_of_which_only_the_first_part_could_be_pulled_again_ends_with_that_part() -> None:
+    progress = progress_at()
+    lost_entries(progress, 1)
+    job = progress.next_job()
+    assert job is not None
+    assert progress.put(job, batch(BASE, 1), 1, held=1)
+    rest = progress.next_job()
+    assert rest is not None
+    assert BASE + 1 == rest.position
+    progress.jump(rest, BASE + 9)
+    item = progress.take(0)
+    assert item is not None
+    entry = progress.enter(item, Span(BASE, BASE + 1, 0, 1), 1)
+    progress.finished(item)
+    progress.report(Report(settled=(entry,)))
+
+    assert BASE + 2 == progress.position
+    assert 0 == progress.unsettled_bytes
+
+
+def test_a_jump_ahead_of_what_was_lost_meanwhile_leaves_no_pull_for_it_behind() -> None:
+    progress = progress_at()
+    lost_entries(progress, 1)
+    ahead = Job(BASE + 2)
+    progress.jump(ahead, BASE + 9)
+    later = progress.next_job()
+
+    assert later is not None
+    assert later.again is None
+    assert BASE + 9 == later.position
     assert 0 == progress.unsettled_bytes
 
 
