@@ -19,7 +19,17 @@ import pytest
 from sls_siem.emulator.hec import HecEmulator
 from sls_siem.emulator.remote import EmulatorError, EmulatorProcess
 from sls_siem.emulator.store import Comparison, EventStore, event_digest, now_s
-from tests.contract.receiver_support import HecClient, Reply, connect, cpu_s, ending, hec_body, hec_event, wait_until
+from tests.contract.receiver_support import (
+    CHANNEL,
+    HecClient,
+    Reply,
+    connect,
+    cpu_s,
+    ending,
+    hec_body,
+    hec_event,
+    wait_until,
+)
 
 pytestmark = pytest.mark.contract
 
@@ -260,3 +270,22 @@ def test_an_emulator_in_this_process_has_the_same_control() -> None:
 
         assert reply.json["listening"] is True
         assert wait_until(lambda: hec.summary()["open_connections"] == 0)
+
+
+def test_what_stands_in_the_journal_outlives_the_process(tmp_path) -> None:
+    """Killed, it loses what it had only in memory; started again, it goes on in the same file and counts anew."""
+    journal = tmp_path / "journal"
+    settings = {"journal": str(journal), "tokens": [{"use_ack": True}]}
+    answers = []
+    for event_id in ("0-1-0", "0-1-1"):
+        with EmulatorProcess("hec", settings) as emulator:
+            client = HecClient("127.0.0.1", emulator.addresses["port"], emulator.addresses["token"])
+            answers.append(client.post(hec_body(event_id), channel=CHANNEL).json["ackId"])
+            emulator.call("configure", index_delay_s=60)
+            client.post(hec_body("0-2-0"), channel=CHANNEL)
+            client.close()
+            emulator.kill()
+    lines = [line.split("\t") for line in journal.read_text().splitlines()]
+
+    assert [0, 0] == answers
+    assert [[name, event_digest(hec_event(name)).hex()] for name in ("0-1-0", "0-1-1")] == lines

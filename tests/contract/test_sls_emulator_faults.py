@@ -158,6 +158,17 @@ def test_a_corrupt_body_differs_and_no_other_answer_does(emulator: SlsEmulator, 
     assert pull()[2] == whole
 
 
+def test_a_garbled_body_cannot_be_decompressed(emulator: SlsEmulator, pull: Callable[..., tuple]) -> None:
+    whole = pull()[2]
+    emulator.faults.add(Fault("garble", call="pull", times=1))
+    _, headers, body = pull()
+
+    assert len(whole) == len(body)
+    with pytest.raises(lz4.block.LZ4BlockError):
+        lz4.block.decompress(body, uncompressed_size=int(headers["x-log-bodyrawsize"]))
+    assert whole == pull()[2]
+
+
 @pytest.mark.parametrize(
     ("fault", "name", "change"),
     [

@@ -25,7 +25,7 @@ bytes, and commits faults on demand.
 | `requests()` | list of `RequestRecord`, the newest 200,000 |
 | `inject(kind, **fields)` → number, `inject(Fault(...))` | arm a fault; kinds and fields: `hec_faults` |
 | `clear_faults(number=None)`, `faults()`, `strikes()` | disarm; what is armed; what struck when (`Strike`) |
-| `configure(**changes)` | change any key of `HecSettings` while running, except `indexers` and `keep_bytes` |
+| `configure(**changes)` | change any key of `HecSettings` while running, except `indexers`, `journal`, `keep_bytes` |
 | `set_state(state)` | a key of `hec_service.STATES`: ok, busy, shutting-down, queues-full, ack-unavailable … |
 | `set_token(HecToken(...))`, `remove_token(value)` | add or replace (disable, restrict) a token; take one away |
 | `poison(event_id, code=6)`, `heal(event_id=None)` | refuse that event whenever it comes, by partial accept; undo |
@@ -73,13 +73,14 @@ from sls_siem.emulator.hec_faults import Fault, FaultPlan, Strike
 from sls_siem.emulator.hec_records import Counters, RequestRecord
 from sls_siem.emulator.hec_service import STATES, HecService
 from sls_siem.emulator.hec_settings import HecSettings, HecToken, settings_from, token_from
+from sls_siem.emulator.journal import JournalStore
 from sls_siem.emulator.listener import Connection, Listener
 from sls_siem.emulator.process import main_of
 from sls_siem.emulator.store import EventStore
 
 __all__ = ["Fault", "HecEmulator", "HecSettings", "HecToken", "RequestRecord", "Strike"]
 
-_FIXED = frozenset({"indexers", "keep_bytes"})
+_FIXED = frozenset({"indexers", "journal", "keep_bytes"})
 
 
 @final
@@ -104,7 +105,10 @@ class HecEmulator:
         **changes: Any,
     ) -> None:
         settings = settings_from(changes, settings)
-        self.store = EventStore(keep_bytes=settings.keep_bytes)
+        keep = settings.keep_bytes
+        self.store = (
+            JournalStore(settings.journal, keep_bytes=keep) if settings.journal else EventStore(keep_bytes=keep)
+        )
         self._service = HecService(settings, self.store)
         self._plan = FaultPlan()
         self._control = Control(self._commands(), self._queries(), self.store)

@@ -52,6 +52,8 @@ class HecSettings:
         indexers: number of indexers behind one address, each with channels of its own; more than one sets and honours
             the sticky cookie `hec_indexer`.
         keep_bytes: keep the bytes of every event in the store.
+        journal: file that every event is appended to when it is stored, before its acknowledgement can become true: a
+            line each, id and digest, which outlive the process.
         sink_needle: what one event contains once, counted in plain bodies in sink mode; empty counts nothing.
         sink_inflate: in sink mode, decompress gzip bodies so that bytes and needles are those of the content.
     """
@@ -69,6 +71,7 @@ class HecSettings:
     code7_ahead: int = 1
     indexers: int = 1
     keep_bytes: bool = False
+    journal: str = ""
     sink_needle: str = '"sls_id"'
     sink_inflate: bool = False
 

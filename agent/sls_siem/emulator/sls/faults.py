@@ -28,6 +28,7 @@ ACTIONS = (
     "truncate",  # half the answer, then an ordinary end of the connection
     "shorten",  # half the body with a Content-Length that fits
     "corrupt",  # flip bytes in the middle of the body
+    "garble",  # a body of the same length that no decompressor takes
     "rawsize",  # add `amount` to x-log-bodyrawsize
     "count",  # add `amount` to x-log-count
     "drop_header",  # leave out the header `header`

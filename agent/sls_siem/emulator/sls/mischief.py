@@ -48,6 +48,9 @@ def after(fault: Fault, answer: Answer) -> Answer:
         return dataclasses.replace(answer, body=answer.body[: len(answer.body) // 2])
     if fault.action == "corrupt":
         return dataclasses.replace(answer, body=_flip(answer.body, fault.random))
+    if fault.action == "garble":
+        # To lz4 a literal whose length never ends; to zlib, gzip and zstd no header.
+        return dataclasses.replace(answer, body=b"\xff" * len(answer.body))
     if fault.action in ("rawsize", "count"):
         name = "x-log-bodyrawsize" if fault.action == "rawsize" else "x-log-count"
         return _with_header(answer, name, str(int(answer.headers.get(name, "0")) + fault.amount))
