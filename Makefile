@@ -28,7 +28,7 @@ help:
 	@echo 'make test      everything: linters, tests with coverage, unit tests on other Pythons'
 	@echo 'make lint      linters alone;   make format   what they can mend'
 	@echo 'make bench     throughput per CPU-second'
-	@echo 'make faults    random fault schedules; SCHEDULES=n'
+	@echo 'make faults    random fault schedules, going on where they stopped; SCHEDULES=n'
 	@echo 'make deb       the Debian package, in dist/; make rpm the other one; make apt-repo a signed repository'
 	@echo 'make venv      the virtual environment $(VENV) with the built wheel and all tools'
 
@@ -95,9 +95,11 @@ format: venv
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench $(BENCH)
 
+# Stop it when you like: it goes on where it stopped. FIRST is the first seed; build/faults has results and report.
+FIRST ?= 1
 faults: venv
-	@ls tests/faults/test_*.py >/dev/null 2>&1 || { echo 'make faults: not available yet, planned'; exit 1; }
-	SLS_SIEM_TEST_SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest tests/faults
+	$(BIN)/python -m tests.faults --first $(FIRST) --campaign $(SCHEDULES) --results build/faults/results.jsonl \
+	    --keep build/faults/failed --report build/faults/report.md
 
 clean:
 	rm -rf build dist .venv .venv-* .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

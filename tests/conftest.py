@@ -25,8 +25,11 @@ def _fall_back_to_the_checkout() -> None:
 
 
 def pytest_configure() -> None:
-    """Refuse to test an installed wheel that is not what `agent/` holds now."""
+    """Refuse to test an installed wheel that is not what `agent/` holds now, unless it was broken on purpose."""
     import sls_siem
+
+    if os.environ.get("SLS_SIEM_TEST_BROKEN") == "1":
+        return
 
     installed, source = Path(sls_siem.__file__).resolve().parent, ROOT / "agent" / "sls_siem"
     names = [path.relative_to(source) for path in source.rglob("*.py")]

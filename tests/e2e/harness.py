@@ -27,7 +27,7 @@ CODEC = "SLS_SIEM_CODEC"
 CLEAN = ("SLS_", "NOTIFY_SOCKET", "WATCHDOG", "CREDENTIALS_DIRECTORY", "RUNTIME_DIRECTORY", "STATE_DIRECTORY")
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0, what: str = "the condition") -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60.0, what: str = "the condition") -> Any:
     """Wait for a condition with a deadline; returns what it returned."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -69,7 +69,7 @@ class AgentProcess:
         self._environ = {"SLS_AK_ID": KEY_ID, "SLS_AK_KEY": KEY_SECRET} | (environ or {})
         self._arguments = list(arguments)
         self.write_config(tables)
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Any = None
 
     def write_config(self, tables: dict[str, dict[str, object]]) -> None:
         lines = []
@@ -86,9 +86,11 @@ class AgentProcess:
             **self._environ,
         }
 
+    def arguments(self) -> list[str]:
+        return ["run", "--config", str(self.config_path), "--instance", str(self.instance), *self._arguments]
+
     def start(self) -> AgentProcess:
-        command = [sys.executable, "-m", "sls_siem", "run", "--config", str(self.config_path)]
-        command += ["--instance", str(self.instance), *self._arguments]
+        command = [sys.executable, "-m", "sls_siem", *self.arguments()]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 command, env=self.environ(), stdin=subprocess.DEVNULL, stdout=log, stderr=log

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import dataclasses
+import itertools
 import json
+import os
 import shutil
+import signal
+import subprocess
 import tempfile
 import time
 import traceback
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from tests.faults import kinds_hec, kinds_process, kinds_sls, kinds_stream, verdict
+from tests.faults.nursery import EXECUTED, Nursery
 from tests.faults.schedule import KINDS, Schedule, draw
 from tests.faults.world import BrokenPromiseError, World
 
 assert all((kinds_hec, kinds_process, kinds_sls, kinds_stream))  # imported for what they register
 OK, FAILED, VOID = "ok", "failed", "void"
 ATTEMPTS = 8
-WORKERS = 3
-LOG_BYTES = 6000
+# Most of a schedule is waiting: for time-outs, leases, acknowledgements.
+WORKERS = 4 * (os.cpu_count() or 1)
+SHRINK_TRIES = 2
+PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,9 @@ class Outcome:
     dead_letters: int = 0
     expired: int = 0
     peak_bytes: int = 0
+    stalls: int = 0
+    forked: bool = False
+    commit: str = ""
     void_attempts: tuple[str, ...] = ()
     faults: tuple[dict[str, Any], ...] = ()
 
@@ -53,14 +66,40 @@ class Outcome:
         return json.dumps(dataclasses.asdict(self))
 
 
+@lru_cache(maxsize=1)
+def commit() -> str:
+    """The commit under test; a `+` behind it when files differ from it."""
+    git = ["git", "-C", str(Path(__file__).resolve().parent)]
+    try:
+        found = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found + ("+" if changed.stdout.strip() else "")
+
+
 def command(seed: int, output: str, attempt: int, only: Iterable[int] | None = None) -> str:
     """The command that repeats a schedule."""
     faults = "" if only is None else f" --only {','.join(map(str, only))}"
     return f"python -m tests.faults --seeds {seed}-{seed} --output {output} --attempt {attempt}{faults}"
 
 
+@lru_cache(maxsize=1)
+def nursery() -> Nursery:
+    """The one of this process; it ends with it."""
+    made = Nursery()
+    atexit.register(made.close)
+    return made
+
+
 def run_seed(
-    seed: int, output: str, *, attempt: int | None = None, only: tuple[int, ...] | None = None, keep: Path | None = None
+    seed: int,
+    output: str,
+    *,
+    attempt: int | None = None,
+    only: tuple[int, ...] | None = None,
+    keep: Path | None = None,
+    executed: bool | None = None,
 ) -> Outcome:
     """Run the schedule of a seed; one that does not count is drawn again.
 
@@ -70,12 +109,15 @@ def run_seed(
         attempt: only this one, whether it counts or not.
         only: only the faults with these numbers; then it always counts.
         keep: folder in which a failed schedule's files are left.
+        executed: start each agent as a program; None does so for every tenth seed, the others are forked.
     """
+    forked = seed % EXECUTED != 0 if executed is None else not executed
+    run = partial(_run, keep=keep, forked=forked)
     if attempt is not None or only is not None:
-        return _run(_some(draw(seed, output, attempt or 0), only), counts=False, keep=keep)
+        return run(_some(draw(seed, output, attempt or 0), only), counts=False)
     voids: list[str] = []
     for number in range(ATTEMPTS):
-        outcome = _run(draw(seed, output, number), counts=True, keep=keep)
+        outcome = run(draw(seed, output, number), counts=True)
         if outcome.verdict != VOID:
             break
         voids += outcome.reasons
@@ -88,13 +130,13 @@ def _some(schedule: Schedule, only: tuple[int, ...] | None) -> Schedule:
     return dataclasses.replace(schedule, faults=tuple(fault for fault in schedule.faults if fault.number in only))
 
 
-def _run(schedule: Schedule, *, counts: bool, keep: Path | None) -> Outcome:
+def _run(schedule: Schedule, *, counts: bool, keep: Path | None, forked: bool) -> Outcome:
     folder = Path(tempfile.mkdtemp(prefix=f"faults-{schedule.output}-{schedule.seed}-"))
     began = time.monotonic()
     reasons: list[str] = []
     world: World | None = None
     try:
-        world = World(schedule, folder)
+        world = World(schedule, folder, nursery() if forked else None)
         world.run()
         world.letters = len(world.obligations.dead())
         reasons = verdict.violations(world)
@@ -108,7 +150,8 @@ def _run(schedule: Schedule, *, counts: bool, keep: Path | None) -> Outcome:
     if state == FAILED and keep is not None:
         shutil.copytree(folder, keep / folder.name, ignore_dangling_symlinks=True, symlinks=True)
     shutil.rmtree(folder, ignore_errors=True)
-    return _outcome(schedule, world, state, why, time.monotonic() - began)
+    outcome = _outcome(schedule, world, state, why, time.monotonic() - began)
+    return dataclasses.replace(outcome, forked=forked, commit=commit())
 
 
 def _outcome(schedule: Schedule, world: World | None, state: str, why: list[str], seconds: float) -> Outcome:
@@ -144,28 +187,43 @@ def _outcome(schedule: Schedule, world: World | None, state: str, why: list[str]
         expired=len([event_id for event_id in world.obligations.gone if event_id not in world.siem.store]),
         dead_letters=world.letters,
         peak_bytes=world.agents.peak_bytes,
+        stalls=len(world.stalls),
     )
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end a worker whose campaign was killed; its nursery and agents follow by themselves."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def run_many(
     seeds: Iterable[tuple[int, str]], *, workers: int = WORKERS, keep: Path | None = None
 ) -> Iterator[Outcome]:
     """Run many side by side; yields each outcome as it comes."""
-    with ProcessPoolExecutor(workers) as pool:
-        futures: list[Future[Outcome]] = [pool.submit(run_seed, seed, output, keep=keep) for seed, output in seeds]
-        for future in as_completed(futures):
-            yield future.result()
+    commit()  # before it can change under us; the workers inherit it
+    waiting = iter(seeds)
+    with ProcessPoolExecutor(workers, initializer=_end_with_parent) as pool:
+        running: set[Future[Outcome]] = set()
+        try:
+            while True:
+                for seed, output in itertools.islice(waiting, workers - len(running)):
+                    running.add(pool.submit(run_seed, seed, output, keep=keep))
+                if not running:
+                    break
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def shrink(failed: Outcome, tell: Any = print) -> tuple[int, ...]:
+def shrink(failed: Outcome, tell: Any = print, *, executed: bool | None = None) -> tuple[int, ...]:
     """Leave out faults one at a time while it still fails; returns the numbers of those that are needed."""
+    run = partial(run_seed, failed.seed, failed.output, attempt=failed.attempt, executed=executed)
     needed = tuple(fault["number"] for fault in failed.faults)
     for number in needed:
         fewer = tuple(other for other in needed if other != number)
-        outcomes = [run_seed(failed.seed, failed.output, attempt=failed.attempt, only=fewer)]
-        if outcomes[-1].verdict != FAILED:
-            outcomes.append(run_seed(failed.seed, failed.output, attempt=failed.attempt, only=fewer))
-        if outcomes[-1].verdict == FAILED:
+        if any(run(only=fewer).verdict == FAILED for _ in range(SHRINK_TRIES)):
             needed = fewer
             tell(f"still fails without fault {number}: {command(failed.seed, failed.output, failed.attempt, needed)}")
     return needed

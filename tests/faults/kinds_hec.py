@@ -23,7 +23,7 @@ def hec_of(world: World) -> HecEmulator:
 def inject(world: World, happening: Happening, seconds: float, fault: str, **fields: Any) -> Course:
     """Arm a fault until it struck and, from then on, for so long."""
     hec = hec_of(world)
-    number = hec.inject(fault, **fields)
+    number = happening.injected = hec.inject(fault, **fields)
     try:
         while not (struck := [strike for strike in hec.strikes() if strike.fault == number]):
             yield 0.03

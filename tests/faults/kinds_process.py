@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sls_siem.dead_letter import FILE_NAME
 from sls_siem.emulator.hec import HecEmulator
 from tests.faults.oracle import ASIDE
-from tests.faults.schedule import ANY_HEC, PROCESS, Course, Happening, kind
+from tests.faults.schedule import ANY_HEC, PROCESS, TLS, Course, Happening, kind
 
 if TYPE_CHECKING:
     from tests.faults.world import World
@@ -133,6 +133,19 @@ def _(world: World, random: Random, happening: Happening) -> Course:
     world.struck(happening)
     yield random.uniform(1.0, 5.0)
     world.agents.kill(CLONE)
+    yield 0.1
+
+
+@kind("clock-stepped", PROCESS, repeats=True, weight=0.7, once=True)
+def _(world: World, random: Random, happening: Happening) -> Course:
+    """The wall clock of the agents' host jumps, once or back and forth, and is right again in the end."""
+    # Beyond a day the certificates would rightly be refused.
+    furthest = 80_000 if world.output == TLS else 400 * 86_400
+    world.struck(happening)
+    for _ in range(random.choice((1, 1, 2, 4))):
+        world.clock.step(random.choice((-1, 1)) * random.choice((2.0, 301.0, 3600.0, furthest)))
+        yield random.uniform(0.3, 2.0)
+    world.clock.step(0.0)
     yield 0.1
 
 

@@ -149,10 +149,17 @@ def _(world: World, random: Random, happening: Happening) -> Course:
 
 @kind("sls-corrupt", SLS, repeats=True)
 def _(world: World, random: Random, happening: Happening) -> Course:
-    """Flipped bytes in JSON answers. Not in pulled logs: nothing but TLS can tell those from other logs."""
+    """Flipped bytes in JSON answers; of pulled logs see `sls-garbled`."""
     call = random.choice(("heartbeat", "get_checkpoint", "cursor", "heartbeat"))
     fault = Fault("corrupt", call=call, times=random.randint(1, 3), seed=random.randrange(999))
     yield from during(world, happening, fault, 0.5)
+
+
+@kind("sls-garbled", SLS, repeats=False)
+def _(world: World, random: Random, happening: Happening) -> Course:
+    """Pulled bodies that cannot be decompressed. A few flipped bytes would do: lz4 has no checksum, only TLS tells."""
+    fault = Fault("garble", call="pull", times=random.randint(1, 8), probability=random.choice((0.5, 1.0)))
+    yield from during(world, happening, fault, random.uniform(0.2, 0.8))
 
 
 @kind("sls-clock-skew", SLS, repeats=True, once=True)

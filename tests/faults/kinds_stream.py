@@ -31,7 +31,7 @@ def inject(world: World, happening: Happening, seconds: float, fault: str, **fie
     """Arm a fault, in turn, until it struck and, from then on, for so long."""
     yield from world.in_turn()
     siem = receiver(world)
-    number = siem.inject(fault, **fields)
+    number = happening.injected = siem.inject(fault, **fields)
     try:
         while not (struck := [strike for strike in siem.strikes() if strike.fault == number]):
             yield 0.03
@@ -86,7 +86,7 @@ def _(world: World, random: Random, happening: Happening) -> Course:
 def _at_accept(world: World, happening: Happening, seconds: float, fault: str, **fields: Any) -> Course:
     yield from world.in_turn()
     siem = receiver(world)
-    number = siem.inject(fault, **fields)
+    number = happening.injected = siem.inject(fault, **fields)
     siem.drop_connections()
     try:
         while not (struck := [strike for strike in siem.strikes() if strike.fault == number]):

@@ -20,6 +20,7 @@ from sls_siem.codec.encoder import ReferenceEncoder
 from sls_siem.codec.model import Batch, Payload
 from sls_siem.config import load
 from sls_siem.dead_letter import FILE_NAME
+from sls_siem.emulator.hec_objects import find_id
 from sls_siem.emulator.loggroups import count_logs, encode_list
 from sls_siem.emulator.sls import SlsEmulator, StoredGroup
 from sls_siem.emulator.sls.history import Save
@@ -101,6 +102,11 @@ class Obligations:
         self._late: list[tuple[float, str, Save]] = []
         self._lock = threading.Lock()
         self._encoder: ReferenceEncoder | None = None
+        self._hec = False
+        self.aliases: set[str] = set()
+        self._encoded: set[tuple[int, int]] = set()
+        self._digests: dict[str, bytes] = {}
+        self._texts: dict[str, bytes] = {}
         self._bare_of = _BARE["none"]
         self.appended = 0
         self.saves = 0
@@ -121,6 +127,7 @@ class Obligations:
         encoder = make_reference_encoder(settings_from(config))
         assert isinstance(encoder, ReferenceEncoder), "the oracle needs the reference encoder"
         self._encoder = encoder
+        self._hec = config.siem.output == "hec"
         self._bare_of = _BARE[config.syslog.framing if config.siem.output == "syslog" else "none"]
 
     # --- what is stored on SLS ---
@@ -179,13 +186,12 @@ class Obligations:
             return
         counts = self._counts(save.shard)
         start = max(counts.base, self._checked.get(save.shard, counts.base))
-        absent = [
+        absent = self._store.missing(
             event_id
             for position in range(start, min(save.new, counts.base + len(counts.before) - 1))
             if (save.shard, position) not in self._gone
             for event_id in self._ids_at(save.shard, position)
-            if event_id not in self._store
-        ]
+        )
         self._checked[save.shard] = max(start, save.new)
         if absent:
             settled = set(self.dead()) | self.stripped(absent)
@@ -229,17 +235,24 @@ class Obligations:
 
     # --- at the end ---
 
+    def ids(self) -> set[str]:
+        """Ids of everything that is stored on SLS now."""
+        groups = self._sls.store.stored()
+        return {event_id for group in groups for event_id in self._ids_at(group.shard, group.position)}
+
     def expected(self) -> tuple[dict[str, bytes], dict[str, bytes]]:
         """What the reference encoder makes of every log: digest as the receiver stores it, and exact bytes, by id."""
-        digests: dict[str, bytes] = {}
-        texts: dict[str, bytes] = {}
         for group in self._sls.store.stored():
+            place = group.shard, group.position
+            if place in self._encoded:
+                continue
+            self._encoded.add(place)
             if group.position in self._counts(group.shard).broken:
-                digests[f"{group.shard}-{group.position}"] = b""
+                self._digests[f"{group.shard}-{group.position}"] = b""
                 continue
             for event_id, event in self._encode(group):
-                digests[event_id], texts[event_id] = event_digest(event), event
-        return digests, texts
+                self._digests[event_id], self._texts[event_id] = event_digest(event), event
+        return self._digests, self._texts
 
     def _encode(self, group: StoredGroup) -> Iterator[tuple[str, bytes]]:
         assert self._encoder is not None
@@ -248,24 +261,31 @@ class Obligations:
         for encoded in self._encoder.encode(batch):
             assert isinstance(encoded, Payload)
             for event in self._encoder.split(encoded.data):
-                yield self._encoder.event_id(batch, ordinal), self._bare_of(event)
+                yield f"{group.shard}-{group.position}-{ordinal}", self._bare_of(event)
                 ordinal += 1
 
     def stripped(self, event_ids: Iterable[str]) -> set[str]:
-        """Those that arrived without the member `fields`, and so without their id: what code 15 is answered with."""
-        arrived = {arrival.digest for arrival in self._store.arrivals("")}
-        if not arrived:
-            return set()
-        wanted = set(event_ids)
+        """Those that arrived without the member `fields`: what code 15 is answered with.
+
+        The receiver then knows them by no id, or by what a hostile log says that its id is (`self.aliases`).
+        """
+        wanted = set(event_ids) if self._hec else set()
         found = set()
         for shard, position in {tuple(map(int, event_id.split("-")[:2])) for event_id in wanted}:
             if position in self._counts(shard).broken:
                 continue
             for group in self._sls.store.stored(shard, position, 1):
                 for event_id, event in self._encode(group):
-                    if event_id in wanted and event_digest(without_fields(event)) in arrived:
+                    if event_id in wanted and self._came_as(without_fields(event)):
                         found.add(event_id)
         return found
+
+    def _came_as(self, event: bytes) -> bool:
+        alias, digest = find_id(json.loads(event)), event_digest(event)
+        came = any(arrival.digest == digest for arrival in self._store.arrivals(alias))
+        if came:
+            self.aliases.add(alias)
+        return came
 
 
 def without_fields(event: bytes) -> bytes:

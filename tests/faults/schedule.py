@@ -72,6 +72,7 @@ class Happening:
         ended_s: when it was over.
         in_flight: logs that were not settled when it struck.
         lasting: what it did to a connection stays until that ends.
+        injected: its number with the receiver; connections that were marked by then are struck even after it ended.
     """
 
     number: int
@@ -81,6 +82,7 @@ class Happening:
     ended_s: float | None = None
     in_flight: int = 0
     lasting: bool = False
+    injected: int | None = None
 
 
 @dataclass(frozen=True)

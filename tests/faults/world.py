@@ -14,6 +14,7 @@ import socket
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Any, Union
@@ -26,6 +27,8 @@ from sls_siem.emulator.sls import Settings, SlsEmulator
 from sls_siem.emulator.store import now_s
 from sls_siem.emulator.syslog import SyslogEmulator
 from tests.e2e.harness import GROUP, KEY_ID, KEY_SECRET, AgentProcess, sls_tables
+from tests.faults.clock import Clock
+from tests.faults.nursery import Nursery
 from tests.faults.oracle import Obligations
 from tests.faults.schedule import ANY_HEC, HEC_ACK, KINDS, PLAIN, RELP, TLS, Course, Happening, Schedule
 
@@ -34,20 +37,56 @@ GROUP_TIMEOUT_S = 4.0
 SETTLE_S = 1.5
 WINDOW_BYTES = 16 << 20
 MOST_RESIDENT = WINDOW_BYTES + 80 * 1024 * 1024
-TICK_S = 0.02
+TICK_S = 0.04
+STALL_S = 0.5
+SOURCE_SEEDS = 8
 START_S, FEED_S, ALL_STRUCK_S, QUIET_S, FRESH_S, STOP_S = 25.0, 3.5, 14.0, 75.0, 20.0, 25.0
 CLONE = 9
 Receiver = Union[HecEmulator, SyslogEmulator, RelpEmulator]
+
+
+@lru_cache(maxsize=SOURCE_SEEDS)
+def sources(seed: int) -> list[LogSource]:
+    """Where the logs come from; costly to make, and many schedules of one process share them."""
+    return [LogSource(profile, seed) for profile in ("nginx", "nginx", "hostile", "actiontrail")]
 
 
 class BrokenPromiseError(AssertionError):
     """The agent did not do what it promises."""
 
 
-class Agents:
-    """The agents of a schedule: started, watched, started again; all that they left behind."""
+class ForkedAgent(AgentProcess):
+    """An agent that begins where the imports end."""
 
-    def __init__(self, folder: Path, tables: dict[str, dict[str, object]], *, seconds: float) -> None:
+    nursery: Nursery
+
+    def start(self) -> AgentProcess:
+        self.process = self.nursery.start(self.arguments(), self.environ(), self.log_path)
+        return self
+
+
+class Agents:
+    """The agents of a schedule: started, watched, started again; all that they left behind.
+
+    Args:
+        folder: for their folders.
+        tables: their configuration.
+        seconds: between two looks at them.
+        nursery: forks them; None starts each as a program.
+        environ: added to their environment.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        tables: dict[str, dict[str, object]],
+        *,
+        seconds: float,
+        nursery: Nursery | None = None,
+        environ: dict[str, str] | None = None,
+    ) -> None:
+        self._nursery = nursery
+        self._environ = environ
         self._folder = folder
         self._tables = tables
         self._watch_s = seconds
@@ -69,13 +108,20 @@ class Agents:
                 **self._tables,
                 "sls": {**self._tables["sls"], "consumer_name": f"consumer-{consumer or instance}"},
             }
-            self.all[instance] = AgentProcess(self._folder, tables, instance=instance)
+            self.all[instance] = self._make(tables, instance)
             self.folders.append(self.all[instance].folder)
         self.expected_ends[instance] = set()
         log_path = self.all[instance].log_path
         self._log_from[instance] = log_path.stat().st_size if log_path.exists() else 0
         self.starts += 1
         return self.all[instance].start()
+
+    def _make(self, tables: dict[str, dict[str, object]], instance: int) -> AgentProcess:
+        if self._nursery is None:
+            return AgentProcess(self._folder, tables, instance=instance, environ=self._environ)
+        made = ForkedAgent(self._folder, tables, instance=instance, environ=self._environ)
+        made.nursery = self._nursery
+        return made
 
     def running(self) -> list[int]:
         """Instances that run, clones aside."""
@@ -133,9 +179,12 @@ class World:
     Args:
         schedule: what happens.
         folder: for everything on disk; it is left behind.
+        nursery: forks the agents; None starts each as a program.
     """
 
-    def __init__(self, schedule: Schedule, folder: Path) -> None:
+    def __init__(self, schedule: Schedule, folder: Path, nursery: Nursery | None = None) -> None:
+        self._nursery = nursery
+        self.clock = Clock(folder / "clock")
         self.schedule = schedule
         self.output = schedule.output
         self._random = Random(f"feed/{schedule.seed}/{schedule.attempt}")
@@ -146,12 +195,15 @@ class World:
         self.sls.add_key(KEY_ID, KEY_SECRET)
         self.certificates = Certificates(folder / "pki")
         self.siem: Receiver = self._make_siem()
-        self._sources = [LogSource(profile, schedule.seed) for profile in ("nginx", "nginx", "hostile", "actiontrail")]
+        self._sources = sources(schedule.seed % SOURCE_SEEDS)
         self._seq = 0
         self._samples: list[tuple[float, int]] = []
         self._courses: list[tuple[float, Happening, Course]] = []
         self.boot_s = now_s() - time.monotonic()
         self.receiver_busy = False
+        self.stalls: list[tuple[float, float]] = []
+        self._began_s = self._ticked_s = now_s()
+        self.quiet_from_s = self._ticked_s
         self.hec_token = HecToken(use_ack=self.output == HEC_ACK)
         self.metrics_text = ""
         self.letters = 0
@@ -210,7 +262,7 @@ class World:
         with self._stack:
             self._stack.enter_context(self.sls)
             self._stack.enter_context(self.siem)
-            self.agents = Agents(self._folder, self._tables(), seconds=0.2)
+            self.agents = self._make_agents()
             self._stack.callback(self.agents.close)
             self.obligations = Obligations(self.sls, self.siem.store, self.agents.folders, patient=self.output in PLAIN)
             self._begin()
@@ -219,6 +271,11 @@ class World:
             self._quiet()
             self._fresh()
             self._stop()
+
+    def _make_agents(self) -> Agents:
+        if any(fault.kind == "clock-stepped" for fault in self.schedule.faults):
+            return Agents(self._folder, self._tables(), seconds=0.5, environ=self.clock.environ())
+        return Agents(self._folder, self._tables(), seconds=0.5, nursery=self._nursery)
 
     def _begin(self) -> None:
         for instance in range(1, self.schedule.agents + 1):
@@ -269,7 +326,10 @@ class World:
 
     def _tick(self) -> None:
         now = time.monotonic()
-        self._samples.append((now_s(), self.obligations.in_flight()))
+        if now_s() - self._ticked_s > STALL_S:
+            self.stalls.append((self._ticked_s, now_s()))
+        self._ticked_s = now_s()
+        self._samples.append((self._ticked_s, self.obligations.in_flight()))
         courses = []
         for due, happening, course in self._courses:
             if now < due:
@@ -283,6 +343,8 @@ class World:
         self._courses = courses
         self.agents.watch()
         self.obligations.look()
+        if self.obligations.violations:
+            raise BrokenPromiseError(f"after {now_s() - self._began_s:.1f} s:")
         time.sleep(TICK_S)
 
     def until(self, condition: Callable[[], Any], seconds: float, what: str) -> None:
@@ -308,6 +370,7 @@ class World:
     def _quiet(self) -> None:
         self.sls.faults.clear()
         self.sls.settings.skew_s = 0.0
+        self.clock.step(0.0)
         self.sls.start_listening()
         self.siem.clear_faults()
         if isinstance(self.siem, HecEmulator):
@@ -324,7 +387,7 @@ class World:
         for instance in range(1, self.schedule.agents + 1):
             if not self.agents.all[instance].running():
                 self.agents.start(instance)
-        self._absent = self._expect()
+        self._absent = self.obligations.ids()
         try:
             self.until(self._everything_is_there, QUIET_S, "the arrival of every log and its checkpoint")
         except BrokenPromiseError as exc:
@@ -333,17 +396,13 @@ class World:
                 f"{exc}; {len(self._absent)} missing, {sorted(self._absent)[:5]}, {behind} not saved"
             ) from exc
 
-    def _expect(self) -> set[str]:
-        digests, _ = self.obligations.expected()
-        return set(digests)
-
     def _everything_is_there(self) -> bool:
         for number in range(1, self.schedule.agents + 1):
             if self.agents.clones_allowed and not self.agents.all[number].running():
                 self.agents.start(number)
-        self._absent = {event_id for event_id in self._absent if event_id not in self.siem.store}
         if not self.obligations.all_saved():
             return False
+        self._absent = set(self.siem.store.missing(self._absent))
         if self._absent:
             self._absent -= self.obligations.gone | set(self.obligations.dead())
             self._absent -= self.obligations.stripped(self._absent)

@@ -1,4 +1,4 @@
-"""Makes rsyslog, syslog-ng and Prometheus runnable without installing them.
+"""Makes rsyslog, syslog-ng, Prometheus and libfaketime usable without installing them.
 
 Debian's `rsyslog` and `syslog-ng-core` conflict: installing one removes the other, and `prometheus` would start a
 service. So each is downloaded with every
@@ -30,6 +30,7 @@ PACKAGES = {
     "rsyslog": ("rsyslog", "rsyslog-gnutls", "rsyslog-openssl", "rsyslog-relp"),
     "syslog-ng": ("syslog-ng-core",),
     "prometheus": ("prometheus",),
+    "faketime": ("libfaketime",),
 }
 PROGRAM = {"rsyslog": "usr/sbin/rsyslogd", "syslog-ng": "usr/sbin/syslog-ng", "prometheus": "usr/bin/prometheus"}
 # The C library must be the one of the dynamic loader, which is the system's.
@@ -78,7 +79,8 @@ class Installed:
         Raises:
             UnavailableError: it does not start.
         """
-        _run([str(self.program), "-v" if self.name == "rsyslog" else "--version"], env=self.environment())
+        if self.name in PROGRAM:
+            _run([str(self.program), "-v" if self.name == "rsyslog" else "--version"], env=self.environment())
 
 
 def require(name: str) -> Installed:
