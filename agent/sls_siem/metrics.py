@@ -20,6 +20,9 @@ class Metrics:
         self.delivered_bytes = Counter(
             "sls_siem_delivered_bytes", "Uncompressed bytes that the SIEM took (settled).", registry=registry
         )
+        self.filtered_logs = Counter(
+            "sls_siem_filtered_logs", "Logs that a filter left out (settled, never sent).", registry=registry
+        )
         self.retries = Counter("sls_siem_retries", "Sends tried again, by reason.", ["reason"], registry=registry)
         self.dead_letters = Counter(
             "sls_siem_dead_letters", "Events written to the dead letters, by reason.", ["reason"], registry=registry

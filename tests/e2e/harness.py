@@ -37,6 +37,8 @@ def until(condition: Callable[[], Any], seconds: float = 60.0, what: str = "the 
 
 
 def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(name)} = {_toml(item)}" for name, item in value.items()) + " }"
     return json.dumps(value)
 
 
@@ -213,9 +215,10 @@ class Oracle:
             ordinal = 0
             for encoded in self._encoder.encode(batch):
                 assert isinstance(encoded, Payload)
-                for event in self._encoder.split(encoded.data):
-                    found[f"{group.shard}-{group.position}-{ordinal}"] = event_digest(self._bare(event))
-                    ordinal += 1
+                for index, event in enumerate(self._encoder.split(encoded.data)):
+                    place = ordinal + encoded.place_of(index)
+                    found[f"{group.shard}-{group.position}-{place}"] = event_digest(self._bare(event))
+                ordinal += encoded.span.events
         return found
 
     def ids(self) -> set[str]:

@@ -12,7 +12,9 @@ use crate::out::Out;
 use crate::packer::{Item, Mark, Packer};
 use crate::shape::Reader;
 use crate::syslog::{Frames, Framing, Syslog, SyslogGroup};
+use crate::transform::{Changed, Transform};
 use crate::wire::{walk_group, walk_log, Groups, Log, Malformed, Meta, Part, WireError};
+use std::ops::Range;
 
 /// Bytes of a group that are written before its rest is walked for errors.
 const HELD_BYTES: usize = 1 << 20;
@@ -31,6 +33,8 @@ pub struct Codec {
     pub names: FieldNames,
     /// Most bytes of a payload.
     pub batch_bytes: usize,
+    /// What is left out and changed before anything is written.
+    pub transform: Option<Transform>,
     /// For tests: fail at the event with this ordinal as a fault of the codec would.
     pub panic_at: Option<u64>,
 }
@@ -45,6 +49,20 @@ pub struct Task {
     pub regrouped: bool,
     pub skip: u64,
     pub limit: Option<u64>,
+}
+
+/// The bytes of a batch; `changed` when logs were left out or changed, whose body it then is.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    pub body: &'a [u8],
+    pub changed: Option<&'a Changed>,
+}
+
+impl<'a> Input<'a> {
+    /// The LogGroupList itself.
+    fn list(&self) -> &'a [u8] {
+        self.changed.map_or(self.body, |changed| &changed.body[..changed.list])
+    }
 }
 
 /// Memory that is used for one batch after the other.
@@ -151,7 +169,7 @@ impl Run {
     /// The next payload or event that may not be sent; `None` when there is no more.
     ///
     /// A payload's data stay in `bytes` until the next call.
-    pub fn next(&mut self, codec: &Codec, body: &[u8]) -> Result<Option<Item>, Malformed> {
+    pub fn next(&mut self, codec: &Codec, input: Input) -> Result<Option<Item>, Malformed> {
         loop {
             if self.present.as_ref().is_none_or(|present| present.whole) {
                 if let Some(item) = self.packer.ready.pop_front() {
@@ -162,7 +180,7 @@ impl Run {
                 }
                 self.packer.compact(&mut self.scratch.out);
             }
-            if let Err(error) = self.advance(codec, body) {
+            if let Err(error) = self.advance(codec, input) {
                 self.fail(error);
             }
         }
@@ -170,6 +188,11 @@ impl Run {
 
     pub fn bytes(&self) -> &[u8] {
         self.scratch.out.as_slice()
+    }
+
+    /// Places, in the payload's span, of the events that were left out.
+    pub fn omitted(&self, range: Range<usize>) -> Vec<u32> {
+        self.packer.omitted[range].to_vec()
     }
 
     /// Ends the batch after a panic, as an error of the present group: what was written before it is whole.
@@ -183,12 +206,12 @@ impl Run {
         (!self.faulty).then_some(self.scratch)
     }
 
-    fn advance(&mut self, codec: &Codec, body: &[u8]) -> Result<(), Malformed> {
+    fn advance(&mut self, codec: &Codec, input: Input) -> Result<(), Malformed> {
         match self.present.take() {
-            None => self.enter(codec, body),
+            None => self.enter(codec, input),
             Some(present) => {
                 let number = present.number;
-                self.write(codec, body, present).map_err(|error| error.in_group(number))
+                self.write(codec, input, present).map_err(|error| error.in_group(number))
             }
         }
     }
@@ -211,17 +234,18 @@ impl Run {
     }
 
     /// Goes on to the next group that has wanted logs.
-    fn enter(&mut self, codec: &Codec, body: &[u8]) -> Result<(), Malformed> {
+    fn enter(&mut self, codec: &Codec, input: Input) -> Result<(), Malformed> {
+        let list = input.list();
         if !self.started {
             self.started = true;
-            check_count(&self.task, body)?;
+            check_count(&self.task, list)?;
         }
-        while let Some((number, start, end)) = self.groups.next(body)? {
+        while let Some((number, start, end)) = self.groups.next(list)? {
             if self.left == Some(0) {
                 break;
             }
             let scratch = &mut self.scratch;
-            let walked = walk_group(body, start, end, &mut scratch.meta, &mut scratch.bounds);
+            let walked = walk_group(list, start, end, &mut scratch.meta, &mut scratch.bounds);
             walked.map_err(|error| error.in_group(number))?;
             let logs = scratch.bounds.len();
             let first = usize::try_from(self.skip).map_or(logs, |skip| skip.min(logs));
@@ -232,7 +256,7 @@ impl Run {
             self.before += logs as u64;
             self.left = self.left.map(|left| left - wanted as u64);
             if wanted > 0 {
-                self.open(codec, body, number, first, wanted, before);
+                self.open(codec, input, number, first, wanted, before);
                 return Ok(());
             }
         }
@@ -240,7 +264,7 @@ impl Run {
         Ok(())
     }
 
-    fn open(&mut self, codec: &Codec, body: &[u8], number: usize, first: usize, wanted: usize, before: u64) {
+    fn open(&mut self, codec: &Codec, input: Input, number: usize, first: usize, wanted: usize, before: u64) {
         let task = &self.task;
         let scratch = &mut self.scratch;
         let mark = self.packer.mark(&scratch.out);
@@ -253,7 +277,10 @@ impl Run {
         }
         scratch.writing.layouts.tidy();
         scratch.writing.turn();
-        let group = GroupView { body, meta: &scratch.meta, names: &codec.names };
+        if let Some(changed) = input.changed {
+            scratch.meta.clone_from(&changed.metas[number]);
+        }
+        let group = GroupView { body: input.body, meta: &scratch.meta, names: &codec.names };
         match &codec.output {
             Output::Hec(hec) => hec.open(&mut scratch.hec, group),
             Output::Syslog(syslog) => syslog.open(&mut scratch.syslog, group),
@@ -262,19 +289,19 @@ impl Run {
     }
 
     /// Writes logs of a group, to its end or until something may be taken.
-    fn write(&mut self, codec: &Codec, body: &[u8], present: Present) -> Result<(), WireError> {
+    fn write(&mut self, codec: &Codec, input: Input, present: Present) -> Result<(), WireError> {
         let present = self.present.insert(present);
         let scratch = &mut self.scratch;
         while present.next < present.end {
             let place = present.next;
             present.next += 1;
-            let start = self.packer.before_event(&mut scratch.out);
-            write_log(codec, &self.task, body, scratch, &mut self.packer, place, start, self.before)?;
-            present.held += (scratch.out.len() - start).max(scratch.bounds[place].len());
+            let before = scratch.out.len();
+            write_log(codec, &self.task, input, scratch, &mut self.packer, place, self.before)?;
+            present.held += (scratch.out.len() - before).max(scratch.bounds[place].len());
             if !self.packer.ready.is_empty() {
                 if !present.whole && present.held > HELD_BYTES {
                     for part in &scratch.bounds[present.next..present.end] {
-                        scratch.reader.read(body, *part, &mut scratch.log, &codec.names)?;
+                        scratch.reader.read(input.body, *part, &mut scratch.log, &codec.names)?;
                     }
                     present.whole = true;
                 }
@@ -294,15 +321,25 @@ impl Run {
 fn write_log(
     codec: &Codec,
     task: &Task,
-    body: &[u8],
+    input: Input,
     scratch: &mut Scratch,
     packer: &mut Packer,
     place: usize,
-    start: usize,
     counted: u64,
 ) -> Result<(), WireError> {
     let Scratch { out, log, reader, generation, writing, hec, syslog, ident, meta, bounds } = scratch;
-    let part = bounds[place];
+    let body = input.body;
+    let (mut part, raw) = (bounds[place], bounds[place].len());
+    let ordinal = counted - bounds.len() as u64 + place as u64;
+    let fate = input.changed.map(|changed| changed.fates[ordinal as usize]);
+    if let Some(fate) = fate {
+        if fate.omitted {
+            packer.add_omitted(place, raw);
+            return Ok(());
+        }
+        part = fate.part;
+    }
+    let start = packer.before_event(out);
     let shape = reader.read(body, part, log, &codec.names)?;
     if reader.generation != *generation {
         *generation = reader.generation;
@@ -310,23 +347,23 @@ fn write_log(
     }
     let group = GroupView { body, meta, names: &codec.names };
     let view = LogView { group, log, shape: reader.shape(shape) };
-    if task.regrouped {
-        ident.hash(task.shard, group, log, &view.shape.keys);
-    } else {
-        ident.place(place);
+    match (task.regrouped, fate, input.changed) {
+        (true, Some(fate), Some(changed)) => ident.be(changed.ident(fate)),
+        (true, _, _) => ident.hash(task.shard, group, log, &view.shape.keys),
+        _ => ident.place(place),
     }
-    if codec.panic_at.is_some_and(|at| at == counted - bounds.len() as u64 + place as u64) {
+    if codec.panic_at == Some(ordinal) {
         panic!("a test asked for it");
     }
     let entry = Entry { format: &codec.format, log: view, shape, ident: ident.as_slice() };
     match &codec.output {
         Output::Hec(envelope) => {
             envelope.write(hec, writing, out, &entry);
-            packer.add(out, start, place, part.len());
+            packer.add(out, start, place, raw);
         }
         Output::Syslog(frames) => match frames.write(syslog, writing, out, &entry) {
-            Frames::One => packer.add(out, start, place, part.len()),
-            Frames::Several(lengths) => packer.add_pieces(out, start, &lengths, place, part.len()),
+            Frames::One => packer.add(out, start, place, raw),
+            Frames::Several(lengths) => packer.add_pieces(out, start, &lengths, place, raw),
             Frames::TooLong(event) => packer.add_oversize(out, event, entry.ident, place),
         },
     }

@@ -35,6 +35,12 @@ impl Ident {
         self.text.decimal(place as u64);
     }
 
+    /// Takes a name that was made before.
+    pub fn be(&mut self, name: &[u8]) {
+        self.text.truncate(0);
+        self.text.push(name);
+    }
+
     /// Names an event of a regrouped answer.
     pub fn hash(&mut self, shard: i128, group: GroupView, log: &Log, keys: &[Vec<u8>]) {
         let digest = digest(group, log, keys);

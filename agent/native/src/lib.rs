@@ -3,7 +3,8 @@
 //!
 //! Where to find what: `wire` and `shape` read logs; `format` (with `layout`, `labels`, `members`, `jsonvalue`, `text`)
 //! makes messages of them; `hec` and `syslog` (with `header`, `priority`, `stamp`) put around a message what the output
-//! wants; `encoder` and `packer` make payloads; `gzip` (with `deflate`, `huffman`) compresses them; `inflate` undoes
+//! wants; `transform` leaves logs out and changes fields before;
+//! `encoder` and `packer` make payloads; `gzip` (with `deflate`, `huffman`) compresses them; `inflate` undoes
 //! the compression of what comes in; `python` is the door to Python.
 #![forbid(unsafe_code)]
 
@@ -31,6 +32,7 @@ pub mod shape;
 pub mod stamp;
 pub mod syslog;
 pub mod text;
+pub mod transform;
 pub mod wire;
 
 #[cfg(feature = "python")]

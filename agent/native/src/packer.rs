@@ -19,7 +19,7 @@ pub struct Span {
 #[derive(Debug)]
 pub enum Item {
     /// A payload: a range of the buffer.
-    Payload { data: Range<usize>, span: Span, raw_bytes: u64 },
+    Payload { data: Range<usize>, span: Span, raw_bytes: u64, omitted: Range<usize> },
     /// An event that may not be sent.
     Oversize { event: Vec<u8>, ident: String, span: Span },
 }
@@ -29,6 +29,10 @@ pub enum Item {
 struct Filling {
     begin: usize,
     span: Span,
+    /// Events that were written; the others of the span were left out.
+    written: u64,
+    /// Where its events that were left out begin in `Packer::omitted`.
+    omitted: usize,
     raw_bytes: u64,
     here: i128,
     beyond: i128,
@@ -40,6 +44,8 @@ pub struct Packer {
     separator: &'static [u8],
     filling: Filling,
     pub ready: VecDeque<Item>,
+    /// Places, in the span of their payload, of the events that were left out.
+    pub omitted: Vec<u32>,
 }
 
 /// Where one can come back to.
@@ -47,12 +53,27 @@ pub struct Mark {
     filling: Filling,
     ready: usize,
     written: usize,
+    omitted: usize,
+}
+
+impl Filling {
+    /// Counts an event of the present group.
+    #[inline]
+    fn count(&mut self, place: usize, raw: usize) {
+        if self.span.events == 0 {
+            self.span.start = self.here;
+            self.span.skip = self.before + place as u64;
+        }
+        self.span.end = self.beyond;
+        self.span.events += 1;
+        self.raw_bytes += raw as u64;
+    }
 }
 
 impl Packer {
     /// `limit`: most bytes of a payload; 0 when a payload holds one piece only.
     pub fn new(limit: usize, separator: &'static [u8]) -> Packer {
-        Packer { limit, separator, filling: Filling::default(), ready: VecDeque::new() }
+        Packer { limit, separator, filling: Filling::default(), ready: VecDeque::new(), omitted: Vec::new() }
     }
 
     /// Goes on with a group: positions in front of it and behind it, and events counted before it.
@@ -63,13 +84,14 @@ impl Packer {
     }
 
     pub fn mark(&self, out: &Out) -> Mark {
-        Mark { filling: self.filling, ready: self.ready.len(), written: out.len() }
+        Mark { filling: self.filling, ready: self.ready.len(), written: out.len(), omitted: self.omitted.len() }
     }
 
     /// Forgets everything since the mark.
     pub fn back_to(&mut self, mark: &Mark, out: &mut Out) {
         self.filling = mark.filling;
         self.ready.truncate(mark.ready);
+        self.omitted.truncate(mark.omitted);
         out.truncate(mark.written);
     }
 
@@ -89,7 +111,7 @@ impl Packer {
     /// Writes what stands before the next event and tells where it begins.
     #[inline]
     pub fn before_event(&mut self, out: &mut Out) -> usize {
-        if self.filling.span.events > 0 {
+        if self.filling.written > 0 {
             out.push(self.separator);
         } else {
             self.filling.begin = out.len();
@@ -103,18 +125,21 @@ impl Packer {
     #[inline]
     pub fn add(&mut self, out: &Out, start: usize, place: usize, raw: usize) {
         let filling = &self.filling;
-        if filling.span.events > 0 && out.len() - filling.begin > self.limit {
+        if filling.written > 0 && out.len() - filling.begin > self.limit {
             self.close(start - self.separator.len());
         }
         let filling = &mut self.filling;
-        if filling.span.events == 0 {
+        if filling.written == 0 {
             filling.begin = start;
-            filling.span.start = filling.here;
-            filling.span.skip = filling.before + place as u64;
         }
-        filling.span.end = filling.beyond;
-        filling.span.events += 1;
-        filling.raw_bytes += raw as u64;
+        filling.written += 1;
+        filling.count(place, raw);
+    }
+
+    /// Adds an event that is left out: it counts as part of the payload and gives no byte.
+    pub fn add_omitted(&mut self, place: usize, raw: usize) {
+        self.omitted.push(self.filling.span.events as u32);
+        self.filling.count(place, raw);
     }
 
     /// Adds an event that was written from `start` on as several pieces; all but the last count no event.
@@ -126,7 +151,7 @@ impl Packer {
         let mut at = start;
         for length in others {
             let data = at..at + length;
-            self.ready.push_back(Item::Payload { data, span: self.span_of(place, 0), raw_bytes: 0 });
+            self.ready.push_back(Item::Payload { data, span: self.span_of(place, 0), raw_bytes: 0, omitted: 0..0 });
             at += length;
         }
         self.add(out, at, place, raw);
@@ -141,15 +166,18 @@ impl Packer {
 
     /// Ends the payload that is being filled, at `end`.
     pub fn close(&mut self, end: usize) {
-        let Filling { begin, span, raw_bytes, .. } = self.filling;
+        let Filling { begin, span, written, raw_bytes, omitted, .. } = self.filling;
         if span.events > 0 {
-            self.ready.push_back(Item::Payload { data: begin..end, span, raw_bytes });
+            let data = if written > 0 { begin..end } else { end..end };
+            self.ready.push_back(Item::Payload { data, span, raw_bytes, omitted: omitted..self.omitted.len() });
         }
         self.drop_filling_at(end);
     }
 
     fn drop_filling_at(&mut self, end: usize) {
         self.filling.span = Span::default();
+        self.filling.written = 0;
+        self.filling.omitted = self.omitted.len();
         self.filling.raw_bytes = 0;
         self.filling.begin = end;
     }

@@ -2,11 +2,12 @@
 //!
 //! Every call that does work releases the GIL for all of it, but for the one copy of a payload into its `bytes`.
 
-use crate::encoder::{Codec, Run, Scratch, Task};
+use crate::encoder::{Codec, Input, Run, Scratch, Task};
 use crate::inflate;
 use crate::packer::{Item, Span};
 use crate::panics::caught;
 use crate::settings::{Settings, SyslogOptions};
+use crate::transform::{Changed, Transform};
 use crate::wire::{self, Malformed};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyIndexError, PyValueError};
@@ -74,9 +75,15 @@ impl Encoder {
     }
 
     /// Starts to encode a batch.
-    fn start(&self, body: PyBackedBytes, batch: BatchArguments) -> Encoding {
-        let run = self.shared.codec.start(task_of(batch), self.shared.take_scratch());
-        Encoding { shared: self.shared.clone(), body, run: Some(run) }
+    fn start(&self, py: Python, body: PyBackedBytes, batch: BatchArguments) -> PyResult<Encoding> {
+        let task = task_of(batch);
+        let change = |transform: &Transform| Ok(transform.apply(&body, task.shard, task.regrouped));
+        let changed = match &self.shared.codec.transform {
+            Some(transform) => Some(detached(py, || change(transform))?),
+            None => None,
+        };
+        let run = self.shared.codec.start(task, self.shared.take_scratch());
+        Ok(Encoding { shared: self.shared.clone(), body, changed, run: Some(run) })
     }
 
     /// Names the event with that ordinal, counted over all events of the body.
@@ -91,19 +98,23 @@ impl Encoder {
 struct Encoding {
     shared: Arc<Shared>,
     body: PyBackedBytes,
+    changed: Option<Changed>,
     /// `None` when it has ended.
     run: Option<Run>,
 }
 
-/// Event id of an event that may not be sent, or None; data; start, end, skip and events of the span; bytes on the wire.
-type Encoded<'py> = (Option<String>, Bound<'py, PyBytes>, i128, i128, u64, u64, u64);
+/// Event id of an event that may not be sent, or None; data; start, end, skip and events of the span; bytes on the wire;
+/// places of the events that were left out.
+type Encoded<'py> = (Option<String>, Bound<'py, PyBytes>, i128, i128, u64, u64, u64, Vec<u32>);
 
-fn encoded<'py>(py: Python<'py>, item: Item, bytes: &[u8]) -> Encoded<'py> {
-    let (ident, data, Span { start, end, skip, events }, raw) = match item {
-        Item::Payload { data, span, raw_bytes } => (None, PyBytes::new(py, &bytes[data]), span, raw_bytes),
-        Item::Oversize { event, ident, span } => (Some(ident), PyBytes::new(py, &event), span, 0),
+fn encoded<'py>(py: Python<'py>, item: Item, run: &Run) -> Encoded<'py> {
+    let (ident, data, Span { start, end, skip, events }, raw, omitted) = match item {
+        Item::Payload { data, span, raw_bytes, omitted } => {
+            (None, PyBytes::new(py, &run.bytes()[data]), span, raw_bytes, run.omitted(omitted))
+        }
+        Item::Oversize { event, ident, span } => (Some(ident), PyBytes::new(py, &event), span, 0, Vec::new()),
     };
-    (ident, data, start, end, skip, events, raw)
+    (ident, data, start, end, skip, events, raw, omitted)
 }
 
 #[pymethods]
@@ -113,9 +124,11 @@ impl Encoding {
         let Some(mut run) = self.run.take() else {
             return Ok(None);
         };
-        let (codec, body) = (&self.shared.codec, &self.body);
-        if let Some(item) = detached(py, || next_of(&mut run, codec, body))? {
-            let taken = encoded(py, item, run.bytes());
+        let codec = &self.shared.codec;
+        let changed = self.changed.as_ref();
+        let input = Input { body: changed.map_or(&*self.body, |changed| &changed.body), changed };
+        if let Some(item) = detached(py, || next_of(&mut run, codec, input))? {
+            let taken = encoded(py, item, &run);
             self.run = Some(run);
             return Ok(Some(taken));
         }
@@ -125,10 +138,10 @@ impl Encoding {
 }
 
 /// The next item; a panic is an error of the group in which it happened, after all that comes before it.
-fn next_of(run: &mut Run, codec: &Codec, body: &[u8]) -> Result<Option<Item>, Malformed> {
-    caught(|| run.next(codec, body)).or_else(|fault| {
+fn next_of(run: &mut Run, codec: &Codec, input: Input) -> Result<Option<Item>, Malformed> {
+    caught(|| run.next(codec, input)).or_else(|fault| {
         run.fault(&fault);
-        run.next(codec, body).map(Ok)
+        run.next(codec, input).map(Ok)
     })?
 }
 
@@ -193,7 +206,7 @@ fn zstd_decompress<'py>(py: Python<'py>, data: PyBackedBytes, size: usize) -> Py
 fn sls_siem_codec(module: &Bound<PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     // Changes whenever something here is called in another way; the agent uses only the one it knows.
-    module.add("INTERFACE", 1)?;
+    module.add("INTERFACE", 2)?;
     module.add("EncodeError", module.py().get_type::<EncodeError>())?;
     module.add_class::<Encoder>()?;
     module.add_class::<Encoding>()?;

@@ -10,6 +10,7 @@ use crate::hec::Hec;
 use crate::priority::{Part, Priority};
 use crate::stamp::Zone;
 use crate::syslog::{Framing, Oversize, Syslog};
+use crate::transform::{Transform, TransformOptions};
 use std::collections::HashMap;
 
 /// Pieces of a template: whether it is a field, and its text or name.
@@ -35,6 +36,7 @@ pub struct Settings {
     pub replay: bool,
     /// Templates of host, source, sourcetype, index.
     pub hec: Vec<Pieces>,
+    pub transform: Option<TransformOptions>,
 }
 
 /// As `settings.SyslogSettings`.
@@ -91,7 +93,8 @@ impl Settings {
             (other, _) => return Err(unknown("output", other)),
         };
         let batch_bytes = usize::try_from(self.batch_bytes).unwrap_or(usize::MAX);
-        Ok(Codec { output, format, names, batch_bytes, panic_at: None })
+        let transform = self.transform.as_ref().map(Transform::new);
+        Ok(Codec { output, format, names, batch_bytes, transform, panic_at: None })
     }
 
     fn format(&self, names: &mut FieldNames) -> Result<Format, String> {

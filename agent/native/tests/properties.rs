@@ -2,7 +2,7 @@
 //! with the reference.)
 
 use proptest::prelude::*;
-use sls_siem_codec::encoder::{Codec, Scratch, Task};
+use sls_siem_codec::encoder::{Codec, Input, Scratch, Task};
 use sls_siem_codec::fields::FieldNames;
 use sls_siem_codec::out::Out;
 use sls_siem_codec::packer::Item;
@@ -83,6 +83,7 @@ fn codec(output: &str, format: &str, framing: &str, oversize: &str, rfc: u32) ->
         batch_bytes: 500,
         replay: true,
         hec: vec![pieces("a"), pieces("__topic__"), Vec::new(), Vec::new()],
+        transform: None,
     };
     let syslog = SyslogOptions {
         rfc,
@@ -102,7 +103,7 @@ fn encode(codec: &Codec, body: &[u8], groups: u64, regrouped: bool) -> (u64, boo
     let mut run = codec.start(task, Scratch::default());
     let mut events = 0;
     loop {
-        match run.next(codec, body) {
+        match run.next(codec, Input { body, changed: None }) {
             Ok(Some(Item::Payload { data, span, .. })) => {
                 assert!(data.end <= run.bytes().len() && !data.is_empty());
                 events += span.events;

@@ -8,6 +8,7 @@ from sls_siem.codec.settings import (
     LeefSettings,
     SeverityBy,
     SyslogSettings,
+    TransformSettings,
     settings_from,
 )
 
@@ -18,6 +19,7 @@ __all__ = [
     "LeefSettings",
     "SeverityBy",
     "SyslogSettings",
+    "TransformSettings",
     "codec_name",
     "count_events",
     "group_sizes",

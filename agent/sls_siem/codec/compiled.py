@@ -14,18 +14,18 @@ from typing import Optional, Protocol, Union, cast
 from zoneinfo import ZoneInfo
 
 from sls_siem.codec.model import Batch, Encoded, Encoder, Oversize, Payload, Span
-from sls_siem.codec.settings import EncoderSettings, SeverityBy, SyslogSettings
+from sls_siem.codec.settings import EncoderSettings, SeverityBy, SyslogSettings, TransformSettings
 from sls_siem.config.syslog_names import FACILITIES, SEVERITIES
 from sls_siem.config.template import Field, parse_template
 from sls_siem.errors import CodecError
 
-_INTERFACE = 1
+_INTERFACE = 2
 _FORMATS = ("json", "kv", "raw")
 _DAY_S = 86_400
 _LAST_TIME = (1 << 32) - 1
 
 _Task = tuple[int, int, int, int, bool, int, Optional[int]]
-_Found = tuple[Optional[str], bytes, int, int, int, int, int]
+_Found = tuple[Optional[str], bytes, int, int, int, int, int, list[int]]
 _Pieces = list[tuple[bool, str]]
 
 
@@ -131,9 +131,9 @@ class CompiledEncoder:
                 raise _codec_error(exc) from exc
             if found is None:
                 return
-            event_id, data, start, end, skip, events, raw = found
+            event_id, data, start, end, skip, events, raw, omitted = found
             span = Span(start, end, skip, events)
-            yield Payload(data, span, raw) if event_id is None else Oversize(data, event_id, span)
+            yield Payload(data, span, raw, tuple(omitted)) if event_id is None else Oversize(data, event_id, span)
 
     def split(self, data: bytes) -> list[bytes]:
         """Cut a payload's data back into its events; see `model.Encoder`."""
@@ -186,6 +186,20 @@ def _options(settings: EncoderSettings) -> Mapping[str, object]:
         "batch_bytes": settings.batch_bytes,
         "replay": settings.replay,
         "hec": [_pieces(text) for text in (hec.host, hec.source, hec.sourcetype, hec.index)],
+        "transform": None if settings.transform is None else _transform(settings.transform),
+    }
+
+
+def _transform(settings: TransformSettings) -> Mapping[str, object]:
+    return {
+        "keep": [(name, list(patterns)) for name, patterns in settings.keep],
+        "drop_logs": [(name, list(patterns)) for name, patterns in settings.drop_logs],
+        "drop": list(settings.drop),
+        "redact": list(settings.redact),
+        "hash": list(settings.hash),
+        "truncate": list(settings.truncate),
+        "rename": list(settings.rename),
+        "hash_key": settings.hash_key,
     }
 
 

@@ -10,14 +10,15 @@ It knows no format, no envelope, no frame and no size of payloads.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Optional
 
 from sls_siem.codec.event_id import hash_id
 from sls_siem.codec.fastwalk import LogReader
 from sls_siem.codec.model import Batch, Encoded
 from sls_siem.codec.packer import Packer
-from sls_siem.codec.wire import GroupMeta, WireError, walk_group, walk_list, walk_log
+from sls_siem.codec.transform import Transform
+from sls_siem.codec.wire import GroupMeta, Log, WireError, walk_group, walk_list, walk_log
 from sls_siem.codec.writers import GroupWriter, Writer, Written
 from sls_siem.errors import CodecError
 
@@ -40,10 +41,12 @@ class ReferenceEncoder:
     Args:
         writer: the output as configured.
         batch_bytes: most bytes in a payload.
+        transform: what is left out and changed before anything is written; None: nothing.
     """
 
-    def __init__(self, writer: Writer, batch_bytes: int) -> None:
+    def __init__(self, writer: Writer, batch_bytes: int, transform: Optional[Transform] = None) -> None:
         self._writer = writer
+        self._transform = transform
         self._batch_bytes = batch_bytes
         self._reader = LogReader()
 
@@ -56,7 +59,7 @@ class ReferenceEncoder:
             _check_count(batch)
             for group in _wanted_groups(batch):
                 if writer is None or group.meta != meta:
-                    meta, writer = group.meta, self._writer.open(group.meta)
+                    meta, writer = group.meta, self._writer.open(self._shared(group.meta))
                 packer.enter(group.number, group.before)
                 place = group.first
                 for written, raw in self._whole(batch, group, writer):
@@ -67,6 +70,9 @@ class ReferenceEncoder:
             yield from packer.finish()
             raise
         yield from packer.finish()
+
+    def _shared(self, meta: GroupMeta) -> GroupMeta:
+        return meta if self._transform is None else self._transform.group(meta)
 
     def split(self, data: bytes) -> list[bytes]:
         """Cut a payload's data back into its events; of syslog, into frames, of which a split event has several."""
@@ -100,7 +106,7 @@ class ReferenceEncoder:
         with _Located(group.number):
             for event in events:
                 held.append(event)
-                size += max(event[1], len(event[0]))
+                size += max(event[1], len(event[0] or b""))
                 if size > HELD_BYTES:
                     self._walk(batch.body, group.bounds[2 * len(held) :])
                     break
@@ -113,7 +119,7 @@ class ReferenceEncoder:
     def _written(self, batch: Batch, group: _Group, writer: GroupWriter) -> Iterator[tuple[Written, int]]:
         body = batch.body
         read = self._reader.read
-        write = writer.write
+        write = writer.write if self._transform is None else self._changing(self._transform, group.meta, writer)
         ends = iter(group.bounds)
         if batch.regrouped:
             for start, end in zip(ends, ends):
@@ -125,6 +131,15 @@ class ReferenceEncoder:
         for start, end in zip(ends, ends):
             yield write(read(body, start, end), b"%b%d" % (prefix, place)), end - start
             place += 1
+
+    @staticmethod
+    def _changing(transform: Transform, meta: GroupMeta, writer: GroupWriter) -> Callable[[Log, bytes], Written]:
+        """Write logs as they are to be, and nothing of those that are left out."""
+
+        def write(log: Log, ident: bytes) -> Written:
+            return writer.write(transform.log(log), ident) if transform.keeps(meta, log) else None
+
+        return write
 
     def _walk(self, body: bytes, bounds: array[int]) -> None:
         ends = iter(bounds)

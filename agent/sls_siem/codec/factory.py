@@ -22,6 +22,7 @@ from sls_siem.codec.model import Encoder
 from sls_siem.codec.raw_format import RawFormat
 from sls_siem.codec.settings import EncoderSettings
 from sls_siem.codec.syslog import SyslogWriter, make_header
+from sls_siem.codec.transform import Transform
 from sls_siem.codec.writers import Writer
 from sls_siem.config.template import TemplateError
 from sls_siem.errors import ConfigError
@@ -70,9 +71,13 @@ def count_events(body: bytes) -> int:
 def make_reference_encoder(settings: EncoderSettings) -> Encoder:
     """Make the encoder of the reference, whatever is installed; as `make_encoder`."""
     try:
-        return ReferenceEncoder(_writer(settings), settings.batch_bytes)
+        return ReferenceEncoder(_writer(settings), settings.batch_bytes, _transform(settings))
     except TemplateError as exc:
         raise ConfigError([f"a template {exc}"]) from exc
+
+
+def _transform(settings: EncoderSettings) -> Optional[Transform]:
+    return None if settings.transform is None else Transform(settings.transform)
 
 
 def _compiled() -> Optional[Compiled]:

@@ -60,18 +60,29 @@ class Payload:
 
     Args:
         data: the events, back to back, each as the output's `split` finds it again.
-        span: the events that `data` holds.
+        span: the events that `data` holds, and those between and around them that were left out.
         raw_bytes: size of these events' share of the batch body in bytes (an estimate, for throughput figures).
+        omitted: places in the span of the events that a filter left out: they gave no byte. When it left out all of
+            them, `data` is empty and there is nothing to send.
     """
 
     data: bytes
     span: Span
     raw_bytes: int = 0
+    omitted: tuple[int, ...] = ()
 
     @property
     def events(self) -> int:
         """Number of events in `data`."""
-        return self.span.events
+        return self.span.events - len(self.omitted)
+
+    def place_of(self, index: int) -> int:
+        """Find the place in the span of the event with this index in `data`."""
+        for omitted in self.omitted:
+            if omitted > index:
+                break
+            index += 1
+        return index
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,9 @@ A payload is full when another event, with the separator before it, would make i
 event goes alone. A payload also ends before an event that may not be sent and at the end of the batch. Where a
 payload holds one piece only (datagrams), an event that was split gives several: the last of them counts the event,
 those before it count none.
+
+An event that is left out counts as part of the payload that is being filled and takes no room in it; where all are
+left out, the payload is empty.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ class Packer:
         self._pieces: list[bytes] = []
         self._size = self._raw = self._events = 0
         self._begin = self._end = self._skip = 0
+        self._omitted: list[int] = []
         self._here = self._beyond = self._before = 0
 
     def enter(self, group: int, before: int) -> None:
@@ -60,14 +64,12 @@ class Packer:
             if self._pieces and size > self._limit:
                 self._close()
                 size = len(written)
-            if not self._pieces:
-                self._begin = self._here
-                self._skip = self._before + place
             self._pieces.append(written)
             self._size = size + self._gap
-            self._raw += raw
-            self._events += 1
-            self._end = self._beyond
+            self._count(place, raw)
+        elif written is None:
+            self._omitted.append(self._events)
+            self._count(place, raw)
         elif isinstance(written, TooLong):
             self._close()
             self._ready.append(Oversize(written.message, written.ident.decode(), self._span_of_one(place, 1)))
@@ -87,12 +89,23 @@ class Packer:
         self._close()
         return self.take()
 
+    def _count(self, place: int, raw: int) -> None:
+        """Count an event as part of the payload."""
+        if not self._events:
+            self._begin = self._here
+            self._skip = self._before + place
+        self._raw += raw
+        self._events += 1
+        self._end = self._beyond
+
     def _span_of_one(self, place: int, events: int) -> Span:
         return Span(self._here, self._beyond, self._before + place, events)
 
     def _close(self) -> None:
-        if self._pieces:
+        if self._events:
             span = Span(self._begin, self._end, self._skip, self._events)
-            self._ready.append(Payload(self._separator.join(self._pieces), span, self._raw))
+            data = self._separator.join(self._pieces)
+            self._ready.append(Payload(data, span, self._raw, tuple(self._omitted)))
             self._pieces = []
+            self._omitted = []
             self._size = self._raw = self._events = 0

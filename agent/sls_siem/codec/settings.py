@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Optional, Union
 
+from sls_siem.errors import ConfigError
+
 if TYPE_CHECKING:
     from sls_siem.config.model import Config, SeverityMap
 
 SYSLOG_BATCH_BYTES = 256 * 1024
 """Size of a syslog payload: few system calls, yet a broken connection sends little twice."""
+
+LEAST_HASH_KEY = 16
+"""Fewer characters than that, and the key itself could be tried out."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,31 @@ class LeefSettings:
 
 
 @dataclass(frozen=True)
+class TransformSettings:
+    """Which logs go out, and what becomes of their fields (`transform.py`).
+
+    Args:
+        keep: fields with patterns of their values, all of which a log must fit to go out.
+        drop_logs: likewise, none of which it may fit.
+        drop: names of fields that are left out.
+        redact: names of fields whose value is replaced.
+        hash: names of fields whose value is hashed.
+        truncate: names of fields, each with the most bytes of its value.
+        rename: names of fields, each with its new one.
+        hash_key: secret.
+    """
+
+    keep: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    drop_logs: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    drop: tuple[str, ...] = ()
+    redact: tuple[str, ...] = ()
+    hash: tuple[str, ...] = ()
+    truncate: tuple[tuple[str, int], ...] = ()
+    rename: tuple[tuple[str, str], ...] = ()
+    hash_key: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
 class EncoderSettings:
     """Everything an encoder needs.
 
@@ -118,6 +148,7 @@ class EncoderSettings:
         syslog: for the output `syslog`.
         cef: for the format `cef`.
         leef: for the format `leef`.
+        transform: what is left out and changed before; None: nothing.
     """
 
     output: str
@@ -133,14 +164,19 @@ class EncoderSettings:
     syslog: SyslogSettings = field(default_factory=SyslogSettings)
     cef: CefSettings = field(default_factory=CefSettings)
     leef: LeefSettings = field(default_factory=LeefSettings)
+    transform: Optional[TransformSettings] = None
 
 
-def settings_from(config: Config, *, replay: bool = False) -> EncoderSettings:
+def settings_from(config: Config, *, replay: bool = False, hash_key: Optional[str] = None) -> EncoderSettings:
     """Take what an encoder needs from a configuration that has been checked.
 
     Args:
         config: with every default filled in.
         replay: mark every event as sent again on purpose.
+        hash_key: the secret for `fields.hash`.
+
+    Raises:
+        ConfigError: fields are to be hashed, and there is no key or one that can be guessed.
     """
     siem = config.siem
     hec = HecSettings(config.hec.host, config.hec.source, config.hec.sourcetype, config.hec.index)
@@ -158,7 +194,28 @@ def settings_from(config: Config, *, replay: bool = False) -> EncoderSettings:
         syslog=_syslog(config),
         cef=_cef(config),
         leef=_leef(config),
+        transform=_transform(config, hash_key),
     )
+
+
+def _transform(config: Config, hash_key: Optional[str]) -> Optional[TransformSettings]:
+    fields, logs = config.fields, config.filter
+    if fields.hash and (hash_key is None or len(hash_key) < LEAST_HASH_KEY):
+        wrong = "is missing" if hash_key is None else f"has less than {LEAST_HASH_KEY} characters"
+        raise ConfigError(
+            [f"secret field-hash-key: {wrong}, and fields.hash needs it: make one with `openssl rand -hex 32`"]
+        )
+    settings = TransformSettings(
+        keep=tuple((logs.keep or {}).items()),
+        drop_logs=tuple((logs.drop or {}).items()),
+        drop=fields.drop,
+        redact=fields.redact,
+        hash=fields.hash,
+        truncate=tuple((fields.truncate or {}).items()),
+        rename=tuple((fields.rename or {}).items()),
+        hash_key=(hash_key or "").encode() if fields.hash else b"",
+    )
+    return None if settings == TransformSettings() else settings
 
 
 def _cef(config: Config) -> CefSettings:

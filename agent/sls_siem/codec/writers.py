@@ -18,8 +18,9 @@ class TooLong(NamedTuple):
     ident: bytes
 
 
-Written = Union[bytes, list[bytes], TooLong]
-"""What has to be sent as a piece; or several pieces that may not share a payload; or what may not be sent."""
+Written = Union[bytes, list[bytes], TooLong, None]
+"""What has to be sent as a piece; or several pieces that may not share a payload; or what may not be sent; or nothing,
+of an event that is left out."""
 
 
 class GroupWriter(Protocol):

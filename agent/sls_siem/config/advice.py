@@ -14,6 +14,7 @@ from sls_siem.config.model import Config
 from sls_siem.config.secrets import (
     ACCESS_KEY_ID,
     ACCESS_KEY_SECRET,
+    FIELD_HASH_KEY,
     HEC_TOKEN,
     SYSTEM_FOLDER,
     TLS_CLIENT_KEY,
@@ -49,6 +50,8 @@ def wanted_secrets(config: Config) -> tuple[WantedSecret, ...]:
         wanted.append(WantedSecret(HEC_TOKEN, config.hec.token_file))
     if config.tls.cert_file is not None:
         wanted.append(WantedSecret(TLS_CLIENT_KEY, config.tls.key_file))
+    if config.fields.hash:
+        wanted.append(WantedSecret(FIELD_HASH_KEY, config.fields.hash_key_file))
     return tuple(wanted)
 
 

@@ -152,6 +152,28 @@ def texts(parse_one: Parser, *, least: int = 0) -> Parser:
     return parse
 
 
+def table(parse_name: Parser, parse_one: Parser, example: str) -> Parser:
+    """Make a parser of tables whose names and values fit a parser each.
+
+    Args:
+        parse_name: of the names.
+        parse_one: of the values.
+        example: a table that would be right.
+    """
+
+    def parse(value: object) -> Mapping[str, Any]:
+        if not isinstance(value, dict):
+            raise UnfitError("is not a table", f"write {example}")
+        for name in value:
+            try:
+                parse_name(name)
+            except UnfitError as exc:
+                raise UnfitError(f"has the name {name[:40]!r}, which {exc.wrong}", exc.right) from exc
+        return {name: _item(parse_one, name, item) for name, item in value.items()}
+
+    return parse
+
+
 def text_table(parse_one: Parser) -> Parser:
     """Make a parser of tables from texts to values that fit another parser."""
 
@@ -164,8 +186,12 @@ def text_table(parse_one: Parser) -> Parser:
 
 
 def _parse_item(parse_one: Parser, name: str, item: object) -> str:
+    return str(_item(parse_one, name, item))
+
+
+def _item(parse_one: Parser, name: str, item: object) -> Any:
     try:
-        return str(parse_one(item))
+        return parse_one(item)
     except UnfitError as exc:
         raise UnfitError(f"has at {name[:40]!r} a value that {exc.wrong}", exc.right) from exc
 

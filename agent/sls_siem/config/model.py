@@ -115,6 +115,16 @@ _LEEF_FIELDS = _mapped(
     ("devTime", "devTimeFormat", "sls_replay"),
 )
 
+_PLAIN_FIELD = f.text(
+    "the name of a field of the log's own", pattern=r"(?s)(?!__(?:time|time_ns_part|topic|source)__$|__tag__:).+"
+)
+_CHANGED_FIELD = f.text("the name of a field other than the time", pattern=r"(?s)(?!__time(?:_ns_part)?__$).+")
+_CONDITIONS = f.table(
+    _FIELD_NAME, f.texts(f.text("a pattern", pattern="(?s).*"), least=1), '{ level = ["DEBUG", "TR*"] }'
+)
+_TRUNCATE = f.table(_CHANGED_FIELD, f.integer(1, MIB, "bytes"), "{ message = 4096 }")
+_RENAME = f.table(_PLAIN_FIELD, _PLAIN_FIELD, '{ old_name = "new_name" }')
+
 
 @dataclass(frozen=True)
 class CredentialsConfig:
@@ -274,6 +284,31 @@ class LeefConfig:
 
 
 @dataclass(frozen=True)
+class FilterConfig:
+    """Table `[filter]`: which logs go out, by fields and patterns of their values; the others count as settled."""
+
+    keep: Optional[Mapping[str, tuple[str, ...]]] = f.option(_CONDITIONS, None)
+    drop: Optional[Mapping[str, tuple[str, ...]]] = f.option(_CONDITIONS, None)
+
+
+@dataclass(frozen=True)
+class FieldsConfig:
+    """Table `[fields]`: what becomes of fields before anything leaves the process, in this order.
+
+    Args:
+        hash: replaced by a keyed hash; the key is the secret `field-hash-key`.
+        truncate: most bytes of a value.
+    """
+
+    drop: tuple[str, ...] = f.option(f.texts(_CHANGED_FIELD), ())
+    redact: tuple[str, ...] = f.option(f.texts(_CHANGED_FIELD), ())
+    hash: tuple[str, ...] = f.option(f.texts(_CHANGED_FIELD), ())
+    truncate: Optional[Mapping[str, int]] = f.option(_TRUNCATE, None)
+    rename: Optional[Mapping[str, str]] = f.option(_RENAME, None)
+    hash_key_file: Optional[str] = f.option(f.path, None, secret=True)
+
+
+@dataclass(frozen=True)
 class TlsConfig:
     """Table `[tls]`: TLS towards the SIEM; `verify = false` only together with `insecure = true`."""
 
@@ -337,6 +372,8 @@ class Config:
     syslog: SyslogConfig = field(default_factory=SyslogConfig)
     cef: CefConfig = field(default_factory=CefConfig)
     leef: LeefConfig = field(default_factory=LeefConfig)
+    filter: FilterConfig = field(default_factory=FilterConfig)
+    fields: FieldsConfig = field(default_factory=FieldsConfig)
     tls: TlsConfig = field(default_factory=TlsConfig)
     delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
@@ -351,6 +388,8 @@ TABLES: Mapping[str, type] = {
     "syslog": SyslogConfig,
     "cef": CefConfig,
     "leef": LeefConfig,
+    "filter": FilterConfig,
+    "fields": FieldsConfig,
     "tls": TlsConfig,
     "delivery": DeliveryConfig,
     "metrics": MetricsConfig,

@@ -127,6 +127,21 @@ RULES: Sequence[Rule] = (
         "give the field another key: this one carries the event's id",
     ),
     Rule(
+        ("fields.drop", "fields.redact", "fields.hash", "fields.truncate", "fields.rename"),
+        lambda c: bool(
+            set(c.fields.drop)
+            & {*c.fields.redact, *c.fields.hash, *(c.fields.truncate or ()), *(c.fields.rename or ())}
+        ),
+        "names a field that another key of [fields] names too",
+        "leave it out there: nothing is left of a dropped field",
+    ),
+    Rule(
+        ("fields.redact", "fields.hash"),
+        lambda c: bool(set(c.fields.redact) & set(c.fields.hash)),
+        "names a field that hash names too",
+        "keep one of them",
+    ),
+    Rule(
         ("tls.verify", "tls.insecure"),
         lambda c: not c.tls.verify and not c.tls.insecure,
         "would trust any peer",

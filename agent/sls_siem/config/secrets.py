@@ -19,8 +19,9 @@ ACCESS_KEY_SECRET = "sls-access-key-secret"  # noqa: S105 - the name of a secret
 SECURITY_TOKEN = "sls-security-token"  # noqa: S105 - likewise
 HEC_TOKEN = "hec-token"  # noqa: S105 - likewise
 TLS_CLIENT_KEY = "tls-client-key"
+FIELD_HASH_KEY = "field-hash-key"
 
-SECRET_NAMES = (ACCESS_KEY_ID, ACCESS_KEY_SECRET, SECURITY_TOKEN, HEC_TOKEN, TLS_CLIENT_KEY)
+SECRET_NAMES = (ACCESS_KEY_ID, ACCESS_KEY_SECRET, SECURITY_TOKEN, HEC_TOKEN, TLS_CLIENT_KEY, FIELD_HASH_KEY)
 
 ENVIRONMENT_NAMES: Mapping[str, str] = {
     ACCESS_KEY_ID: "SLS_AK_ID",

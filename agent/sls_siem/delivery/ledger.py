@@ -23,10 +23,11 @@ class Mark:
 class Entry:
     """One payload that was handed to the SIEM; compared by identity, so that it can serve as a lane's token."""
 
-    __slots__ = ("lost", "sent_at", "settled", "size", "span")
+    __slots__ = ("lost", "omitted", "sent_at", "settled", "size", "span")
 
-    def __init__(self, span: Span, size: int, sent_at: float) -> None:
+    def __init__(self, span: Span, size: int, sent_at: float, omitted: int = 0) -> None:
         self.span = span
+        self.omitted = omitted
         self.size = size
         self.sent_at = sent_at
         self.settled = False
@@ -69,14 +70,14 @@ class Ledger:
         """When the oldest unsettled payload was handed over, on the owner's clock; None without one."""
         return self._entries[0].sent_at if self._entries else None
 
-    def enter(self, span: Span, size: int, sent_at: float) -> Entry:
-        """Note a payload that is about to be handed over for the first time.
+    def enter(self, span: Span, size: int, sent_at: float, *, omitted: int = 0) -> Entry:
+        """Note a payload that is about to be handed over for the first time; `omitted` events of it are not in it.
 
         Raises:
             ValueError: it does not continue where the last one ended.
         """
         self._must_continue(span)
-        entry = Entry(span, size, sent_at)
+        entry = Entry(span, size, sent_at, omitted)
         self._entries.append(entry)
         self._unsettled_bytes += size
         self._frontier = Mark(span.start, span.skip + span.events)
@@ -88,7 +89,7 @@ class Ledger:
         if behind or repeated:
             raise ValueError(f"payload at {span.start}+{span.skip} lies before the frontier {self._frontier}")
 
-    def enter_again(self, lost: Entry, span: Span, size: int, sent_at: float) -> Entry:
+    def enter_again(self, lost: Entry, span: Span, size: int, sent_at: float, *, omitted: int = 0) -> Entry:
         """Note a payload that carries the first events of a lost entry once more; the entry keeps the rest.
 
         Raises:
@@ -96,7 +97,7 @@ class Ledger:
         """
         if not lost.lost or lost.settled or span.events > lost.span.events:
             raise ValueError(f"{span} is no part of {lost!r}")
-        entry = Entry(span, size, sent_at)
+        entry = Entry(span, size, sent_at, omitted)
         index = self._index(lost)
         self._entries.insert(index, entry)
         self._unsettled_bytes += size

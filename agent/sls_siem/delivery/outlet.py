@@ -24,6 +24,7 @@ class Way:
         output: the SIEM.
         encoder: turns batches into payloads.
         reference: the plain Python encoder.
+        notices: the encoder of announcements; None: `encoder`.
         letters: the dead letters; None means `on_reject = "hold"`.
         limits: events a second, bytes a second.
     """
@@ -33,6 +34,7 @@ class Way:
     reference: Encoder
     letters: Optional[DeadLetters]
     limits: tuple[RateLimit, RateLimit]
+    notices: Optional[Encoder] = None
 
 
 class Outlet:

@@ -251,12 +251,12 @@ class Progress:
         with self._changed:
             return item.job.generation == self._generation
 
-    def enter(self, item: Item, span: Span, size: int) -> Entry:
+    def enter(self, item: Item, span: Span, size: int, *, omitted: int = 0) -> Entry:
         """Note that a payload of this batch is about to be handed over."""
         with self._changed:
             if item.job.again is not None:
-                return self._ledger.enter_again(item.job.again, span, size, self._clock())
-            return self._ledger.enter(span, size, self._clock())
+                return self._ledger.enter_again(item.job.again, span, size, self._clock(), omitted=omitted)
+            return self._ledger.enter(span, size, self._clock(), omitted=omitted)
 
     def finished(self, item: Item) -> None:
         """Every payload of the batch has been handed over."""
@@ -293,7 +293,10 @@ class Progress:
             return Settled()
         with self._changed:
             entries = [token for token in report.settled if isinstance(token, Entry) and self._ledger.settle(token)]
-            settled = Settled(sum(entry.span.events for entry in entries), sum(entry.size for entry in entries))
+            settled = Settled(
+                sum(max(0, entry.span.events - entry.omitted) for entry in entries),
+                sum(entry.size for entry in entries),
+            )
             lost = [token for token in report.lost if isinstance(token, Entry)]
             for entry in lost:
                 self._ledger.lose(entry)

@@ -120,6 +120,8 @@ class Sender:
         item = self._progress.take(pause)
         self._pulse.moved()
         if item is not None:
+            if self._outlet.generation != self._generation:
+                self._change_way()  # while it waited; nothing may go out by a configuration that is gone
             self._ship(item)
             self._poll_when_due()
         elif next_poll is not None:
@@ -160,15 +162,26 @@ class Sender:
             self._encoded += 1
             return
         assert isinstance(encoded, Payload)
-        self._metrics.pulled_logs.inc(encoded.events)
+        self._metrics.pulled_logs.inc(encoded.span.events)
+        if encoded.omitted:
+            self._metrics.filtered_logs.inc(len(encoded.omitted))
+        if not encoded.data:
+            self._settle_unsent(item, encoded)
+            return
         self._keep_to_limits(encoded)
-        entry = self._progress.enter(item, encoded.span, len(encoded.data))
+        entry = self._progress.enter(item, encoded.span, len(encoded.data), omitted=len(encoded.omitted))
         report = self._lane.send(encoded, entry)
-        self._encoded += encoded.events
+        self._encoded += encoded.span.events
         if not report.in_order:
             self._gate.passed()
         self._absorb(report)
         self._poll_when_due()
+
+    def _settle_unsent(self, item: Item, payload: Payload) -> None:
+        """A filter left out every event of it: nothing is sent, and its place is settled."""
+        entry = self._progress.enter(item, payload.span, 0, omitted=len(payload.omitted))
+        self._encoded += payload.span.events
+        self._absorb(Report(settled=(entry,)))
 
     def _keep_to_limits(self, payload: Payload) -> None:
         events, size = self._way.limits
@@ -193,7 +206,7 @@ class Sender:
         if self._batch is None:
             LOG.error("shard %d: the SIEM refuses a notice: %s: %s", self._shard, rejection.reason, rejection.answer)
             return
-        event_id = self._way.encoder.event_id(self._batch, self._encoded + rejection.index)
+        event_id = self._way.encoder.event_id(self._batch, self._encoded + rejection.payload.place_of(rejection.index))
         event = self._way.encoder.split(rejection.payload.data)[rejection.index]
         self._policy.give_up(self._letter(event_id, rejection.reason, rejection.answer, event))
 
@@ -207,7 +220,8 @@ class Sender:
     def _announce(self) -> None:
         while self._notices and not self._stop.asked:
             notice = self._notices.popleft()
-            for encoded in self._way.encoder.encode(notice_batch(notice.letter, self._host)):
+            encoder = self._way.notices or self._way.encoder
+            for encoded in encoder.encode(notice_batch(notice.letter, self._host)):
                 if isinstance(encoded, Payload):
                     self._absorb(self._lane.send(encoded, notice))
 

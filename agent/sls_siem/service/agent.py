@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Optional
 
-from sls_siem.codec import codec_name, make_encoder, make_reference_encoder, settings_from
+from sls_siem.codec import codec_name, make_encoder, make_reference_encoder
 from sls_siem.config import Config
 from sls_siem.dead_letter import DeadLetters
 from sls_siem.delivery.lag import Retention
@@ -26,6 +26,7 @@ from sls_siem.membership.lease import Lease
 from sls_siem.membership.member import Member
 from sls_siem.metrics import Metrics
 from sls_siem.service.caught_up import CaughtUpWatch
+from sls_siem.service.encoding import encoder_settings, without_transform
 from sls_siem.service.places import state_directory
 from sls_siem.service.status import Snapshot
 from sls_siem.siem import make_output
@@ -104,12 +105,13 @@ class Agent:
 
     def _way(self, config: Config) -> Way:
         """Make what a reload may replace."""
-        settings, delivery = settings_from(config), config.delivery
+        settings, delivery = encoder_settings(config), config.delivery
         letters = self._letters_of(config)
         return Way(
             output=make_output(config),
             encoder=make_encoder(settings),
             reference=make_reference_encoder(settings),
+            notices=make_encoder(without_transform(settings)),
             letters=None if delivery.on_reject == "hold" else letters,
             limits=(
                 RateLimit(delivery.max_events_per_s, time.monotonic),

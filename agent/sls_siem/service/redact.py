@@ -9,6 +9,7 @@ from sls_siem.config import Config
 from sls_siem.config.secrets import (
     ACCESS_KEY_ID,
     ACCESS_KEY_SECRET,
+    FIELD_HASH_KEY,
     HEC_TOKEN,
     SECURITY_TOKEN,
     Secret,
@@ -41,6 +42,7 @@ class Redactor:
             ACCESS_KEY_SECRET: credentials.access_key_secret_file,
             SECURITY_TOKEN: credentials.security_token_file,
             HEC_TOKEN: self._config.hec.token_file,
+            FIELD_HASH_KEY: self._config.fields.hash_key_file,
         }
         found = set()
         for name, file in files.items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sls_siem.config import Config
 
-APPLIED = ("siem.", "hec.", "syslog.", "cef.", "leef.", "tls.", "log.")
+APPLIED = ("siem.", "hec.", "syslog.", "cef.", "leef.", "filter.", "fields.", "tls.", "log.")
 APPLIED_KEYS = frozenset(
     {
         "delivery.on_reject",

@@ -15,7 +15,7 @@ from typing import Optional
 
 from prometheus_client import Counter
 
-from sls_siem.codec import make_encoder, settings_from
+from sls_siem.codec import make_encoder
 from sls_siem.config import Config
 from sls_siem.dead_letter import DeadLetters
 from sls_siem.delivery.lag import Retention
@@ -27,6 +27,7 @@ from sls_siem.delivery.window import Window
 from sls_siem.errors import ConfigError
 from sls_siem.health import Health
 from sls_siem.metrics import Metrics
+from sls_siem.service.encoding import encoder_settings, without_transform
 from sls_siem.service.places import state_directory
 from sls_siem.service.replay_range import RangeSource, ResumeFile
 from sls_siem.siem.output import Output
@@ -263,12 +264,13 @@ def _total(counter: Counter) -> float:
 
 
 def _way(config: Config, output: Output) -> Way:
-    settings, delivery = settings_from(config, replay=True), config.delivery
+    settings, delivery = encoder_settings(config, replay=True), config.delivery
     letters = DeadLetters(state_directory(config.instance), delivery.dead_letter_max_bytes)
     return Way(
         output=output,
         encoder=make_encoder(settings),
         reference=make_encoder(settings),
+        notices=make_encoder(without_transform(settings)),
         letters=None if delivery.on_reject == "hold" else letters,
         limits=(
             RateLimit(delivery.max_events_per_s, time.monotonic),

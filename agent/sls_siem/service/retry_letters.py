@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Optional, Protocol
 
-from sls_siem.codec import make_encoder, settings_from
+from sls_siem.codec import make_encoder
 from sls_siem.codec.model import Batch, Encoded, Oversize, Payload, Span
 from sls_siem.config import Config
 from sls_siem.dead_letter import DeadLetter
 from sls_siem.errors import CodecError, CursorInvalidError, SourceError, Stopped
+from sls_siem.service.encoding import encoder_settings
 from sls_siem.siem.output import Lane, Output, Rejection, Report
 from sls_siem.sls.model import Pulled
 
@@ -90,7 +91,7 @@ class Resender:
         self._config = config
         self._output = output
         self._pull = pull
-        self._settings = settings_from(config)
+        self._settings = encoder_settings(config)
         self._encoder = make_encoder(self._settings)
         self._gate = _Gate(patience_s, self._refused)
         self._by_payload: dict[int, Attempt] = {}
@@ -217,7 +218,10 @@ class Resender:
                     f"event {one.event_id} is still too long: {len(one.event)} bytes of message, syslog.max_bytes = "
                     f'{self._config.syslog.max_bytes}. Raise that, or set syslog.oversize to "truncate" or "split"'
                 )
-        return [one for one in encoded if isinstance(one, Payload)]
+        payloads = [one for one in encoded if isinstance(one, Payload) and one.data]
+        if encoded and not payloads:
+            raise KeptError("the filter leaves its log out now: purge it, or change [filter]")
+        return payloads
 
     def _same(self, batch: Batch, message: bytes) -> bool:
         """Have the message written once more as it was kept then, and compare."""

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from sls_siem.codec import EncoderSettings, HecSettings, SeverityBy, SyslogSettings, make_reference_encoder
+from sls_siem.codec import (
+    EncoderSettings,
+    HecSettings,
+    SeverityBy,
+    SyslogSettings,
+    TransformSettings,
+    make_reference_encoder,
+)
 from sls_siem.codec.compiled import Compiled, CompiledEncoder, load
 from sls_siem.codec.model import Batch, Encoder
 from sls_siem.errors import CodecError
@@ -106,6 +113,28 @@ syslog = st.builds(
     oversize=st.sampled_from(["truncate", "split", "dead-letter"]),
     timezone=st.sampled_from(["UTC", "Asia/Shanghai", "America/New_York", "Africa/Casablanca"]),
 )
+_names = st.sampled_from(["a", "x", "k", "event", "", "\\xff", "__topic__", "__source__", "__tag__:k", "content"])
+_conditions = st.dictionaries(
+    st.one_of(_names, st.sampled_from(["__time__", "__time_ns_part__", "__tag__:\\xff"])),
+    st.lists(st.sampled_from(["", "*", "x", "t", "*1*", "é*", "*||", "5", "x*x*x", "**"]), min_size=1, max_size=3).map(
+        tuple
+    ),
+    max_size=2,
+).map(lambda found: tuple(found.items()))
+_name_lists = st.lists(_names, max_size=2, unique=True).map(tuple)
+transforms = st.builds(
+    TransformSettings,
+    keep=st.one_of(st.just(()), _conditions),
+    drop_logs=_conditions,
+    drop=_name_lists,
+    redact=_name_lists,
+    hash=_name_lists,
+    truncate=st.dictionaries(_names, st.integers(1, 20), max_size=2).map(lambda found: tuple(found.items())),
+    rename=st.dictionaries(_names, st.sampled_from(["a", "b", "", "é", "__topic__"]), max_size=2).map(
+        lambda found: tuple(found.items())
+    ),
+    hash_key=st.just(b"sixteen-or-more-characters"),
+)
 settings = st.builds(
     EncoderSettings,
     output=st.sampled_from(["hec", "syslog"]),
@@ -121,6 +150,7 @@ settings = st.builds(
     replay=st.booleans(),
     hec=st.builds(HecSettings, host=templates, source=templates, sourcetype=templates, index=templates),
     syslog=syslog,
+    transform=st.one_of(st.none(), transforms),
 )
 
 

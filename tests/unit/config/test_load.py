@@ -144,7 +144,9 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(problems_of: Problem
 def test_a_hostile_key_stays_on_one_line(problems_of: Problems) -> None:
     problem = problems_of('"a\\n\\u001b[31mb" = 1')[0]
 
-    assert problem.startswith(r'agent.toml: "a\n\u001b[31mb": is not a known key, 1, known here: cef, delivery, hec')
+    assert problem.startswith(
+        r'agent.toml: "a\n\u001b[31mb": is not a known key, 1, known here: cef, delivery, fields, '
+    )
 
 
 def test_a_key_that_looks_like_a_secret_is_not_shown(problems_of: Problems) -> None:

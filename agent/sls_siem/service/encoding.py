@@ -1,0 +1,31 @@
+"""What the encoders of a configuration have to know, with the secret that one of its keys may need."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+from sls_siem.codec import EncoderSettings, settings_from
+from sls_siem.config import Config
+from sls_siem.config.secrets import FIELD_HASH_KEY, find_secret
+
+
+def encoder_settings(config: Config, *, replay: bool = False) -> EncoderSettings:
+    """Take what an encoder needs from a configuration that has been checked.
+
+    Args:
+        config: with every default filled in.
+        replay: mark every event as sent again on purpose.
+
+    Raises:
+        ConfigError: fields are to be hashed, and the key for it is missing or too short.
+    """
+    key = None
+    if config.fields.hash:
+        key = find_secret(FIELD_HASH_KEY, file=config.fields.hash_key_file, environ=os.environ)
+    return settings_from(config, replay=replay, hash_key=None if key is None else key.reveal())
+
+
+def without_transform(settings: EncoderSettings) -> EncoderSettings:
+    """Settings for the agent's own notices, which no filter may leave out."""
+    return dataclasses.replace(settings, transform=None)
