@@ -125,6 +125,33 @@ def test_keys_that_need_a_restart_are_named_and_the_others_applied(sls, hec, tok
     until(lambda: len(hec.store) == 10)
 
     assert "need a restart: delivery.window_bytes, sls.consumer_group" in agent.log()
+    assert ["delivery.window_bytes", "sls.consumer_group"] == agent.status()["needs_restart"]
     assert "changed keys: siem.format" in agent.log()
     assert ["siem-group"] == [group.name for group in sls.store.consumer_groups.values()]
+    assert 0 == agent.stop()
+
+
+def test_the_status_tells_which_files_are_in_force_and_what_still_waits_for_a_restart(
+    sls, hec, token_file, tmp_path, agents
+) -> None:
+    tables = hec_tables(sls, [hec.url], token_file)
+    before = time.time()
+    agent = started(agents, tmp_path, tables)
+    at_start = agent.status()
+    changed = hec_tables(sls, [hec.url], token_file, delivery={"checkpoint_s": 0.5})
+    agent.write_config(changed)
+    reload(agent)
+    first = agent.status()
+    agent.write_config({**changed, "log": {"level": "debug"}})
+    reload(agent)
+    second = agent.status()
+    agent.write_config(tables)
+    reload(agent)
+    back = agent.status()
+
+    assert [] == at_start["needs_restart"]
+    assert ["delivery.checkpoint_s"] == first["needs_restart"] == second["needs_restart"]
+    assert [] == back["needs_restart"]
+    assert before <= at_start["config_read"] < first["config_read"] < second["config_read"]
+    assert back["config_read"] >= agent.config_path.stat().st_mtime - 0.02
     assert 0 == agent.stop()

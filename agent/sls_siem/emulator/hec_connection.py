@@ -138,5 +138,6 @@ class Conversation:
                 size=len(request.body),
                 channel=request.channel,
                 fault="" if fault is None else fault.kind,
+                peer=self._connection.peer,
             )
         )

@@ -23,6 +23,7 @@ class RequestRecord:
         size: bytes of its body as sent.
         channel: as sent; "" when none was.
         fault: kind of the fault that struck it; "" for none.
+        peer: the client's address as "host:port".
     """
 
     number: int
@@ -35,6 +36,7 @@ class RequestRecord:
     size: int
     channel: str
     fault: str
+    peer: str = ""
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,8 @@ class Agent:
         self._leaving = threading.Event()
         self._first_start: Optional[FirstStart] = None
         self.generation = 1
+        self.config_read = time.time()
+        self.needs_restart: tuple[str, ...] = ()
         self._state, self._since = "starting", time.time()
         self._credentials = credential_source(config.sls.credentials)
         self._client = SlsClient(config.sls, self._credentials)
@@ -226,6 +228,8 @@ class Agent:
             state=self._state,
             since=self._since,
             generation=self.generation,
+            config_read=self.config_read,
+            needs_restart=self.needs_restart,
             output=self._config.siem.output,
             endpoints=endpoints,
             shards=shards,

@@ -88,6 +88,7 @@ def run(path: Path, instance: int, environ: Mapping[str, str], *, until_caught_u
     """
     faulthandler.enable()
     limit_hoarding()
+    read_at = time.time()
     config = load(path, instance, environ)
     metrics = Metrics()
     health = Health()
@@ -99,6 +100,7 @@ def run(path: Path, instance: int, environ: Mapping[str, str], *, until_caught_u
     try:
         with signals.installed():
             agent = Agent(config, health=health, metrics=metrics, until_caught_up=until_caught_up)
+            agent.config_read = read_at
             signals.wake(agent)
             loop = _Loop(config, agent, signals, redactor, health=health, metrics=metrics)
             return loop.run(lambda: load(path, instance, environ))
@@ -120,7 +122,7 @@ class _Loop:
         health: Health,
         metrics: Metrics,
     ) -> None:
-        self._config = config
+        self._config = self._started_with = config
         self._redactor = redactor
         self._agent = agent
         self._signals = signals
@@ -186,23 +188,26 @@ class _Loop:
     def _reload(self) -> None:
         """Read everything again; what cannot be used leaves the old configuration in force."""
         self._notifier.reloading()
+        read_at = time.time()
         try:
-            self._apply(self._reread())
+            self._apply(self._reread(), read_at)
         except ConfigError as exc:
             for problem in exc.problems:
                 LOG.error("not reloaded, the old configuration stays in force: %s", problem)
                 self._health.error(f"not reloaded: {problem}")
         self._notifier.ready(self._publish().sentence())
 
-    def _apply(self, config: Config) -> None:
+    def _apply(self, config: Config, read_at: float) -> None:
         changes = changes_between(self._config, config)
+        waiting = changes_between(self._started_with, config).need_restart
         self._agent.reload(config)
+        self._agent.config_read, self._agent.needs_restart = read_at, waiting
         self._redactor.refresh(config)
         logs.set_level(config.log.level)
         self._config = config
         LOG.info("reloaded: secrets and TLS files read again; changed keys: %s", ", ".join(changes.applied) or "none")
-        if changes.need_restart:
-            LOG.warning("these changed keys need a restart: %s", ", ".join(changes.need_restart))
+        if waiting:
+            LOG.warning("these changed keys need a restart: %s", ", ".join(waiting))
 
     def _feed_watchdog(self) -> None:
         """Feed it while every thread moves; a stuck one gets a moment, since the whole process may have slept."""

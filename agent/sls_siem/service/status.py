@@ -21,6 +21,8 @@ class Snapshot:
         state: `starting`, `running`, `holding` or `draining`.
         since: epoch seconds at which the state began.
         generation: counts the configurations that were loaded.
+        config_read: epoch seconds just before the configuration in force was read: files changed later are not in it.
+        needs_restart: keys whose new value waits for a restart.
         output: `hec` or `syslog`.
         endpoints: addresses of the SIEM.
         shards: one row a shard.
@@ -36,6 +38,8 @@ class Snapshot:
     state: str
     since: float
     generation: int
+    config_read: float
+    needs_restart: tuple[str, ...]
     output: str
     endpoints: tuple[EndpointState, ...]
     shards: tuple[ShardStatus, ...]
@@ -53,6 +57,8 @@ class Snapshot:
             "state": self.state,
             "since": self.since,
             "config_generation": self.generation,
+            "config_read": self.config_read,
+            "needs_restart": list(self.needs_restart),
             "siem": {
                 "output": self.output,
                 "endpoints": [
