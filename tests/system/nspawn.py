@@ -151,7 +151,7 @@ class Host:
     def boot(self) -> None:
         """Start its init; again, with the disk as it is, once the one before has ended."""
         command = ["systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "--boot", "--resolv-conf=off"]
-        command += [f"--directory={self.root}", f"--machine={self.folder.name.replace('_', '-')[:60]}"]
+        command += [f"--directory={self.root}", f"--machine={self.folder.name.replace('_', '-')[:60].strip('-')}"]
         if self.name != self.release:
             command.append(f"--hostname={self.name}")
         if self._namespace:
