@@ -29,6 +29,7 @@ help:
 	@echo 'make lint      linters alone;   make format   what they can mend'
 	@echo 'make bench     throughput per CPU-second'
 	@echo 'make faults    random fault schedules, going on where they stopped; SCHEDULES=n'
+	@echo 'make fleet     three booted hosts: Ansible, failover, upgrades under load'
 	@echo 'make deb       the Debian package, in dist/; make rpm the other one; make apt-repo a signed repository'
 	@echo 'make venv      the virtual environment $(VENV) with the built wheel and all tools'
 
@@ -66,7 +67,7 @@ $(VENV)/.installed: $(WHEELS)/.built $(CODEC)/.built
 	@touch $@
 
 $(VENV)/.tools: $(VENV)/.installed pyproject.toml
-	$(BIN)/python -m pip install --quiet "$$(echo $(WHEELS)/*.whl)[test,lint]"
+	$(BIN)/python -m pip install --quiet "$$(echo $(WHEELS)/*.whl)[test,lint,fleet]"
 	@touch $@
 
 venv: $(VENV)/.tools
@@ -119,6 +120,8 @@ rpm: $(VENV)/.created
 apt-repo: deb
 	$(BIN)/python packaging/apt_repo.py $(if $(APT_URL),--url $(APT_URL))
 
-fleet:
-	@echo 'make $@: not available yet, planned'
-	@exit 1
+# --- the fleet --------------------------------------------------------------------------------------------------------
+# Three hosts booted with systemd-nspawn and rolled out to by Ansible; needs root. `make test` runs a part of it.
+
+fleet: venv
+	SLS_SIEM_TEST_WHEEL=1 SLS_SIEM_TEST_FLEET=full $(BIN)/python -m pytest tests/ansible tests/fleet

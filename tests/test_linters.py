@@ -98,6 +98,13 @@ def test_yaml_files_are_sound() -> None:
     _assert_silent([_tool("yamllint"), "--strict", *_files("*.yml", "*.yaml")])
 
 
+def test_role_and_playbooks_are_fit_for_production() -> None:
+    """The profile is in ansible/.ansible-lint.yml."""
+    if sys.version_info < (3, 10):
+        pytest.skip("ansible-lint wants Python 3.10")
+    _assert_silent([_tool("ansible-lint"), "--offline", "--project-dir", "ansible", "-c", "ansible/.ansible-lint.yml"])
+
+
 @pytest.mark.parametrize("name", _files("agent/sls_siem/*.py"))
 def test_a_module_is_no_longer_than_one_can_read(name: str) -> None:
     lines = (ROOT / name).read_text(encoding="utf-8").count("\n")
