@@ -88,26 +88,29 @@ WANTED: dict[str, Any] = {
 }
 
 
-def rendered(folder: Path, tasks: dict[str, tuple[str, dict[str, Any]]]) -> dict[str, str]:
-    """Render templates of the role, each with variables of its own, in one run on this machine."""
-    steps = [
-        {
-            "ansible.builtin.copy": {
-                "content": "{{ lookup('ansible.builtin.template', template) | default('', true) | trim }}\n",
-                "dest": str(folder / f"{name}.txt"),
-                "mode": "0600",
-            },
-            "vars": {"template": str(ROLE / "templates" / template), **variables},
-        }
-        for name, (template, variables) in tasks.items()
-    ]
+EVERY = (
+    "{% set ns = namespace(found={}) %}{% for name, case in cases.items() %}"
+    "{% set text = lookup('ansible.builtin.template', template, template_vars=case) %}"
+    "{% set ns.found = ns.found | combine({name: ('' if text is none else text) | string | trim}) %}"
+    "{% endfor %}{{ ns.found | to_json }}"
+)
+
+
+def rendered(folder: Path, template: str, cases: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Render a template of the role on this machine, once for each case with variables of its own."""
+    target = folder / "rendered.json"
+    task = {
+        "ansible.builtin.copy": {"content": EVERY, "dest": str(target), "mode": "0600"},
+        "vars": {"template": str(ROLE / "templates" / template), "cases": cases},
+    }
     hosts = {"sls_siem": {"hosts": {"a": None, "b": None, "c": None, "d": None}}}
     (folder / "hosts.json").write_text(json.dumps(hosts))
-    play = {"hosts": "a", "connection": "local", "gather_facts": False, "tasks": steps}
+    play = {"hosts": "a", "connection": "local", "gather_facts": False, "tasks": [task]}
     (folder / "play.yml").write_text(json.dumps([play]))
     python = f"ansible_python_interpreter={sys.executable}"
     run(tool("ansible-playbook"), "-i", folder / "hosts.json", "-e", python, folder / "play.yml", home=folder)
-    return {name: (folder / f"{name}.txt").read_text().strip() for name in tasks}
+    found: dict[str, str] = json.loads(target.read_text())
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +119,8 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         stdout = json.dumps({"instances": [found]}) if found else ""
         return {**WANTED, **changes, "__sls_siem_status": {"stdout": stdout}}
 
-    tasks = {name: ("sick.txt.j2", variables(found, changes)) for name, (found, changes, _) in CASES.items()}
-    return rendered(tmp_path_factory.mktemp("gate"), tasks)
+    cases = {name: variables(found, changes) for name, (found, changes, _) in CASES.items()}
+    return rendered(tmp_path_factory.mktemp("gate"), "sick.txt.j2", cases)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -141,6 +144,6 @@ def test_auto_gives_each_shard_a_consumer_even_with_one_host_of_four_gone(tmp_pa
         "given": variables(7, 256),
         "out": variables(0, 256),
     }
-    counted = rendered(tmp_path, {name: ("count.j2", values) for name, values in asked.items()})
+    counted = rendered(tmp_path, "count.j2", asked)
 
     assert counted == {"twelve": "4", "thirteen": "5", "none": "1", "many": "10", "given": "7", "out": "0"}
