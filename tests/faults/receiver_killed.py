@@ -34,7 +34,6 @@ SHARDS = 4
 LOGS_PER_GROUP = 50
 END_S = 1800.0
 CASES = ("hec-ack", "relp", "relp-default-queue", "rsyslog", "rsyslog-direct", "syslog-ng")
-_ID = re.compile(rb'(?:^|[^0-9-])([0-9]+)-([0-9]+)-([0-9]+)(?:\t[0-9a-f]{32}$|" logstore=)')
 _RULES = """global(workDirectory="{folder}" parser.escapeControlCharactersOnReceive="off")
 module(load="{module}")
 template(name="raw" type="string" string="%rawmsg%\\n")
@@ -243,10 +242,16 @@ def _places(output: Path) -> Iterator[tuple[int, int, int]]:
     with output.open("rb") as lines:
         for line in lines:
             # What a kill has cut off has no end, or stands in front of the first message of the next life.
-            found = _ID.findall(line[:-1]) if line.endswith(b"\n") else []
-            if found:
-                shard, position, index = map(int, found[-1])
-                yield shard, position, index
+            event_id = _last_id(line) if line.endswith(b"\n") else b""
+            if event_id:
+                shard, position, index = event_id.split(b"-")
+                yield int(shard), int(position), int(index)
+
+
+def _last_id(line: bytes) -> bytes:
+    """Find the id in a line of the journal, or in the last message of a line; no pattern, for there are many."""
+    end = line.rfind(b'" logstore=')
+    return line[line.rfind(b'id="', 0, end) + 4 : end] if end >= 0 else line.split(b"\t")[0]
 
 
 def table(results: list[Result]) -> str:
