@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import threading
 import time
@@ -29,7 +30,7 @@ from tests.e2e.harness import GROUP
 
 ASIDE = "aside"
 NOTICE = b"sls_siem_notice"
-LATE_S = 8.0
+LATE_S = 8.0 * float(os.environ.get("SLS_SIEM_TEST_PATIENCE", "1"))
 
 
 _BARE: dict[str, Callable[[bytes], bytes]] = {
