@@ -24,7 +24,7 @@ from typing import Any
 from tests.faults import kinds_hec, kinds_process, kinds_sls, kinds_stream, verdict
 from tests.faults.nursery import EXECUTED, Nursery
 from tests.faults.schedule import KINDS, Schedule, draw
-from tests.faults.world import BrokenPromiseError, World
+from tests.faults.world import PATIENCE, BrokenPromiseError, World
 
 assert all((kinds_hec, kinds_process, kinds_sls, kinds_stream))  # imported for what they register
 OK, FAILED, VOID = "ok", "failed", "void"
@@ -57,6 +57,7 @@ class Outcome:
     peak_bytes: int = 0
     stalls: int = 0
     forked: bool = False
+    patience: float = PATIENCE
     commit: str = ""
     void_attempts: tuple[str, ...] = ()
     faults: tuple[dict[str, Any], ...] = ()
