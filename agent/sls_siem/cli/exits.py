@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from sls_siem.cli.terminal import printable
+
 EXIT_DONE = 0
 EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 69
@@ -12,5 +14,5 @@ EXIT_CONFIG = 78
 
 
 def tell(text: str) -> None:
-    """Say something to a person."""
-    print(text, file=sys.stderr)
+    """Say something to a person; nothing in it, which may be a peer's words, can act on the terminal."""
+    print("\n".join(printable(line) for line in text.split("\n")), file=sys.stderr)

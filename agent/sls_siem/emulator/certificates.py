@@ -95,6 +95,7 @@ class Authority:
         names: Sequence[str] = LOOPBACK_NAMES,
         addresses: Sequence[str] = LOOPBACK_ADDRESSES,
         client: bool = False,
+        own_signature: bool = False,
         starts_in_days: float = -1,
         ends_in_days: float = 7,
     ) -> KeyPair:
@@ -105,6 +106,7 @@ class Authority:
             names: DNS names it is valid for.
             addresses: IP addresses it is valid for.
             client: for a client instead of a server.
+            own_signature: signed by itself instead of this CA.
             starts_in_days: validity starts so many days from now.
             ends_in_days: validity ends so many days from now; negative for an expired one.
         """
@@ -114,7 +116,8 @@ class Authority:
 
         key = ec.generate_private_key(ec.SECP256R1())
         start, end = _now() + starts_in_days * _DAY, _now() + ends_in_days * _DAY
-        builder = _builder(_common_name(stem), self._subject, key.public_key(), start, end)
+        issuer, signer = (_common_name(stem), key) if own_signature else (self._subject, self._key)
+        builder = _builder(_common_name(stem), issuer, key.public_key(), start, end)
         purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -123,7 +126,7 @@ class Authority:
         if alternatives:
             builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         pair = KeyPair(self._directory / f"{self._name}-{stem}.crt", self._directory / f"{self._name}-{stem}.key")
-        _write_certificate(pair.cert_file, _sign(builder, self._key))
+        _write_certificate(pair.cert_file, _sign(builder, signer))
         _write_key(pair.key_file, key)
         return pair
 
@@ -187,6 +190,11 @@ class Certificates:
     def untrusted(self) -> KeyPair:
         """A server's for the right host, signed by the other CA."""
         return self.other_authority.issue("server")
+
+    @cached_property
+    def self_signed(self) -> KeyPair:
+        """A server's for the right host, signed by itself."""
+        return self.authority.issue("self-signed", own_signature=True)
 
     @cached_property
     def untrusted_client(self) -> KeyPair:
