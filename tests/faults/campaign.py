@@ -145,8 +145,12 @@ def _run(schedule: Schedule, *, counts: bool, keep: Path | None, forked: bool) -
         reasons = [str(exc), *(world.obligations.violations if world else ()), *(world.agents.trouble if world else ())]
     except Exception:  # noqa: BLE001 - a bug of this model is a failed schedule, with its traceback
         reasons = [traceback.format_exc()]
-    state, why = (FAILED, reasons) if reasons else (OK, [])
-    if not reasons and counts and world is not None and (excuse := verdict.void(world)):
+    if world is not None and counts and (excuse := verdict.too_slow(world)):
+        reasons = []
+        state, why = VOID, [excuse]
+    else:
+        state, why = (FAILED, reasons) if reasons else (OK, [])
+    if state == OK and counts and world is not None and (excuse := verdict.void(world)):
         state, why = VOID, [excuse]
     if state == FAILED and keep is not None:
         shutil.copytree(folder, keep / folder.name, ignore_dangling_symlinks=True, symlinks=True)

@@ -111,6 +111,13 @@ class Progress:
         with self._changed:
             return not self._queue and not self._again and self._ledger.position >= self._reading.position
 
+    @property
+    def sent_in_vain(self) -> bool:
+        """Something was handed over behind `position`: whoever starts there sends it again."""
+        with self._changed:
+            frontier = self._ledger.frontier
+            return frontier.position > self._ledger.position or frontier.skip > 0
+
     def unsettled_for_s(self) -> float:
         """Age of the oldest unsettled payload."""
         with self._changed:

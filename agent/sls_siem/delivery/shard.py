@@ -183,11 +183,20 @@ class ShardWorker:
             self._wake()
             if self._progress is not None:
                 self._sender_ended.wait()
+                self._tell_what_is_repeated(self._progress)
             self._source.close()
             self._shared.health.ended(pulse)
             self._shared.health.release(f"shard {self.shard}")
             self._shared.health.release(f"shard {self.shard} reading")
             self._ended(self)
+
+    def _tell_what_is_repeated(self, progress: Progress) -> None:
+        if not self._stop.dropped and progress.sent_in_vain:
+            LOG.warning(
+                "shard %d: the drain ran out of time (delivery.drain_s): what was sent from position %d on comes again "
+                "from its next consumer",
+                *(self.shard, progress.position),
+            )
 
     def _work(self, pulse: Pulse) -> None:
         position = self._first_position(pulse)
