@@ -12,7 +12,7 @@ import pytest
 
 from sls_siem.emulator.hec import HecEmulator, HecToken
 from sls_siem.emulator.loggroups import make_group
-from sls_siem.emulator.sls import Settings, SlsEmulator
+from sls_siem.emulator.sls import Fault, Settings, SlsEmulator
 from sls_siem.emulator.store import Comparison
 from tests.e2e.harness import (
     GROUP,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SLACK_S, DRAIN_S = 1.0, 4.0
 AFTER_STALL_S = 6.0
+RAN_OUT = r"shard (\d+): the drain ran out of time .* from position (\d+)"
 SIDE_LEAST = 3
 REFUSING = {
     "hec-partial",
@@ -143,9 +144,7 @@ def _ran_out(world: World) -> dict[int, int]:
     """Lowest position, by shard, from which on agents said that a drain ran out of time."""
     found: dict[int, int] = {}
     for agent in world.agents.all.values():
-        for shard, position in re.findall(
-            r"shard (\d+): the drain ran out of time .* from position (\d+)", agent.log()
-        ):
+        for shard, position in re.findall(RAN_OUT, agent.log()):
             found[int(shard)] = min(found.get(int(shard), int(position)), int(position))
     return found
 
