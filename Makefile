@@ -96,9 +96,15 @@ format: venv
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench $(BENCH)
 
-# Stop it when you like: it goes on where it stopped. FIRST is the first seed; build/faults has results and report.
+# Stop it when you like: it goes on where it stopped. FIRST is the first seed; build/faults has results and report. Once,
+# before the schedules, the receiver stalls for STALL_S, with the window full and ten shards, and memory is watched.
 FIRST ?= 1
+STALL_S ?= 600
 faults: venv
+	@mkdir -p build/faults
+	test -e build/faults/.stalled || \
+	    { SLS_SIEM_TEST_STALL_S=$(STALL_S) $(BIN)/python -m pytest -q tests/faults/test_invariants.py -k invariant_4 && \
+	    touch build/faults/.stalled; }
 	$(BIN)/python -m tests.faults --first $(FIRST) --campaign $(SCHEDULES) --results build/faults/results.jsonl \
 	    --keep build/faults/failed --report build/faults/report.md
 

@@ -129,8 +129,8 @@ def _(world: World, random: Random, happening: Happening) -> Course:
 
     world.agents.clones_allowed = True
     world.agents.start(CLONE, consumer=1)
-    yield 1.0
     world.struck(happening)
+    yield 1.0
     yield random.uniform(1.0, 5.0)
     world.agents.kill(CLONE)
     yield 0.1

@@ -181,6 +181,8 @@ def test_invariant_4_memory_stays_below_the_window_and_a_constant(tmp_path: Path
             expected = 10 * 100 * 200 + 9_000 + 1 + 100_000
             until(lambda: peaks.append(agent.resident_bytes()) or len(hec.store) >= expected, 150, "the arrival")
 
+    print(f"stalled for {STALL_S:g} s: at most {max(peaks) / 1e6:.1f} MB resident")
+
     assert max(peaks) <= WINDOW_BYTES + 80 * MIB
 
 

@@ -394,6 +394,7 @@ class World:
             self.until(self._everything_is_there, QUIET_S, "the arrival of every log and its checkpoint")
         except BrokenPromiseError as exc:
             behind = self.obligations.in_flight()
+            self._absent = set(self.siem.store.missing(self._absent))
             raise BrokenPromiseError(
                 f"{exc}; {len(self._absent)} missing, {sorted(self._absent)[:5]}, {behind} not saved"
             ) from exc
