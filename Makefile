@@ -21,12 +21,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint format bench faults clean deb rpm apt-repo fleet
+.PHONY: help venv demo docs test lint format bench faults clean deb rpm apt-repo fleet
 
 help:
 	@echo 'make demo      logs through the real agent, on servers it starts itself; DEMO="--output syslog" and the like'
 	@echo 'make test      everything: linters, tests with coverage, unit tests on other Pythons'
 	@echo 'make lint      linters alone;   make format   what they can mend'
+	@echo 'make docs      the documentation as a site, in build/docs'
 	@echo 'make bench     throughput per CPU-second'
 	@echo 'make faults    random fault schedules, going on where they stopped; SCHEDULES=n'
 	@echo 'make fleet     three booted hosts: Ansible, failover, upgrades under load'
@@ -67,7 +68,7 @@ $(VENV)/.installed: $(WHEELS)/.built $(CODEC)/.built
 	@touch $@
 
 $(VENV)/.tools: $(VENV)/.installed pyproject.toml
-	$(BIN)/python -m pip install --quiet "$$(echo $(WHEELS)/*.whl)[test,lint,fleet]"
+	$(BIN)/python -m pip install --quiet "$$(echo $(WHEELS)/*.whl)[test,lint,fleet,docs]"
 	@touch $@
 
 venv: $(VENV)/.tools
@@ -92,6 +93,9 @@ lint: venv
 format: venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: venv
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench $(BENCH)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -39,16 +43,41 @@ class Site:
         return agent.start()
 
 
-def credentials(folder: Path, token: str) -> dict[str, str]:
+def credentials(folder: Path, token: str, *, key: bool = False) -> dict[str, str]:
     (folder / "credentials").mkdir()
     (folder / "credentials" / "hec-token").write_text(token)
-    return {"CREDENTIALS_DIRECTORY": str(folder / "credentials"), "SLS_AK_ID": KEY_ID, "SLS_AK_KEY": KEY_SECRET}
+    if key:
+        (folder / "credentials" / "sls-access-key-id").write_text(KEY_ID)
+        (folder / "credentials" / "sls-access-key-secret").write_text(KEY_SECRET + "\n")
+    environ = {"SLS_AK_ID": "", "SLS_AK_KEY": ""} if key else {}
+    return {"CREDENTIALS_DIRECTORY": str(folder / "credentials"), **environ}
 
 
 def fill(store, groups: int, **contents: str) -> None:
     for number in range(groups):
         logs = [{"n": str(number * 10 + n), **contents} for n in range(10)]
         store.append(number % 2, [make_group(logs, time=1700000000)])
+
+
+def test_the_five_minute_start_ships_logs(sls, tmp_path, agents) -> None:
+    """Its configuration and its secrets, as the page has them; `check --connect` first."""
+    page = (EXAMPLES.parent / "index.md").read_text(encoding="utf-8")
+    (toml,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "examples").mkdir()
+    store = sls.create_logstore("my-project", "my-logstore", shards=2)
+    with HecEmulator() as hec:
+        (tmp_path / "examples" / "agent.toml").write_text(textwrap.dedent(toml))
+        addresses = {"https://cn-hangzhou.log.aliyuncs.com": sls.url, "https://splunk-1.example.com:8088": hec.url}
+        site = Site(tmp_path, tmp_path / "examples", addresses, agents)
+        environ = credentials(tmp_path, hec.token, key=True)
+        fill(store, 4, user="ann")
+        agent = site.start(1, environ)
+        command = [sys.executable, "-m", "sls_siem", "check", "--connect", "--config", str(agent.config_path)]
+        asked = subprocess.run(command, env=agent.environ(), capture_output=True, text=True, check=False, timeout=100)
+
+        assert 0 == asked.returncode, asked.stdout + asked.stderr
+        until(lambda: len(hec.store) == 40, 80, "the arrival of 40 logs")
+        assert 0 == agent.stop()
 
 
 @pytest.fixture

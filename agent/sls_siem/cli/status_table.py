@@ -58,10 +58,10 @@ def table(documents: Sequence[Document], *, coloured: bool = False) -> list[str]
     lines = [_row(COLUMNS, WIDTHS)]
     for document in documents:
         lines.append(_coloured_row(_cells(document), WIDTHS, document, coloured=coloured))
-        lines.extend(paint(text, "yellow", coloured=coloured) for text in _trouble(document, MOST_COLUMNS))
+        lines.extend(paint(text, "yellow", coloured=coloured) for text in _held(document, MOST_COLUMNS))
     if len(documents) > 1:
         lines.append(paint(_row(_sum(documents), WIDTHS), "bold", coloured=coloured))
-    return lines
+    return lines + [paint(text, "yellow", coloured=coloured) for text in _down(documents, MOST_COLUMNS)]
 
 
 def watched(
@@ -89,7 +89,8 @@ def watched(
     for document in documents:
         row = _coloured_row(_watch_cells(document), WATCH_WIDTHS, document, coloured=coloured)
         lines.append(f"{row} {history.line((_name(document),), width, bars)}")
-        lines.extend(paint(text, "yellow", coloured=coloured) for text in _trouble(document, columns))
+        lines.extend(paint(text, "yellow", coloured=coloured) for text in _held(document, columns))
+    lines.extend(paint(text, "yellow", coloured=coloured) for text in _down(documents, columns))
     lines += ["", *_shard_lines(documents, history, columns, bars)]
     return lines[: size[1]] if size[1] else lines
 
@@ -166,18 +167,29 @@ def _sum(documents: Sequence[Document]) -> tuple[str, ...]:
     )
 
 
-def _trouble(document: Document, columns: int) -> Iterator[str]:
-    """Say what it waits for, and which address of the SIEM does not work."""
+def _held(document: Document, columns: int) -> Iterator[str]:
+    """Say what it waits for."""
     holding = document.get("holding")
     if isinstance(holding, dict):
         for who, why in holding.items():
             yield clip(f"     {printable(who)}: {printable(why)}", columns)
-    siem = document.get("siem")
-    endpoints = siem.get("endpoints") if isinstance(siem, dict) else None
-    for endpoint in endpoints if isinstance(endpoints, list) else ():
-        if isinstance(endpoint, dict) and endpoint.get("up") is False:
-            why = printable(endpoint.get("last_error", ""))
-            yield clip(f"     {printable(endpoint.get('url', '?'))} is down: {why}", columns)
+
+
+def _down(documents: Sequence[Document], columns: int) -> list[str]:
+    """Name the addresses of the SIEM that do not work, each once, with the instances that say so."""
+    said: dict[str, list[str]] = {}
+    for document in documents:
+        siem = document.get("siem")
+        endpoints = siem.get("endpoints") if isinstance(siem, dict) else None
+        for endpoint in endpoints if isinstance(endpoints, list) else ():
+            if isinstance(endpoint, dict) and endpoint.get("up") is False:
+                text = f"{printable(endpoint.get('url', '?'))}: {printable(endpoint.get('last_error', ''))}"
+                said.setdefault(text, []).append(_name(document))
+    return [clip(f"down for {_names(names, len(documents))}: {text}", columns) for text, names in said.items()]
+
+
+def _names(names: Sequence[str], all_of_them: int) -> str:
+    return "all" if len(names) == all_of_them else ", ".join(names)
 
 
 def _name(document: Document) -> str:

@@ -311,7 +311,8 @@ def test_a_picture_fits_the_terminal_and_shows_the_shard_that_is_furthest_behind
 def test_an_address_of_the_siem_that_is_down_is_named() -> None:
     siem = {"endpoints": [{"url": "https://a:8088", "up": False, "last_error": "refused"}, {"url": "b", "up": True}]}
 
-    assert "     https://a:8088 is down: refused" == table([document(siem=siem)])[2]
+    assert "down for all: https://a:8088: refused" == table([document(siem=siem)])[2]
+    assert "down for 2: https://a:8088: refused" == table([document(), document(2, siem=siem)])[-1]
 
 
 def test_throughput_of_what_is_gone_is_forgotten() -> None:
