@@ -102,6 +102,33 @@ def test_a_renewed_certificate_is_taken_under_load(sls, tmp_path, agents) -> Non
         assert Comparison() == siem.store.compare(expected)
 
 
+def test_a_renewed_client_certificate_is_taken_under_load(sls, tmp_path, agents) -> None:
+    made = Certificates(tmp_path / "pki")
+    cert, key = tmp_path / "client.pem", tmp_path / "client.key"
+
+    def install(pair) -> None:
+        cert.write_bytes(pair.cert_file.read_bytes())
+        key.write_bytes(pair.key_file.read_bytes())
+
+    install(made.client)
+    first = server_context(made.server, client_ca=made.ca_file, client="required")
+    with SyslogEmulator(framing="octet-counting", rfc="5424", tls=first) as siem:
+        tls = {"ca_file": str(made.ca_file), "server_name": "localhost", "cert_file": str(cert), "key_file": str(key)}
+        agent = started(agents, tmp_path, syslog_tables(sls, siem.url, tls=tls))
+        with Trickle(lambda number: fill(sls, number), 0.01):
+            until(lambda: len(siem.store) > 100)
+            install(made.untrusted_client)
+            siem.set_tls(server_context(made.server, client_ca=made.other_ca_file, client="required"))
+            reload(agent)
+            seen = len(siem.store)
+            until(lambda: len(siem.store) > seen + 100, 30, "logs over connections with the new certificate")
+        expected = Oracle(sls, agent.config_path).expected()
+        until(lambda: len(siem.store) >= len(expected), 30)
+
+        assert 0 == agent.stop()
+        assert Comparison() == siem.store.compare(expected)
+
+
 def test_a_bad_new_file_leaves_the_old_one_running_and_says_so(sls, hec, token_file, tmp_path, agents) -> None:
     agent = started(agents, tmp_path, hec_tables(sls, [hec.url], token_file))
     agent.config_path.write_text("[sls]\nendpoint = 7\n")

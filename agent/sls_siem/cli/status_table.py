@@ -17,8 +17,8 @@ COLUMNS = ("INST", "STATE", "SHARDS", "MB/s", "LAG", "UNSETTLED", "DELIVERED", "
 WIDTHS = (4, 9, 6, 7, 8, 9, 12, 6, 9)
 WATCH_COLUMNS = ("INST", "STATE", "SHARDS", "MB/s", "LAG", "DEAD")
 WATCH_WIDTHS = (4, 9, 6, 7, 6, 6)
-SHARD_COLUMNS = ("SHARD", "INST", "MB/s", "LAG", "UNSETTLED", "POSITION")
-SHARD_WIDTHS = (5, 4, 7, 6, 9, 12)
+SHARD_COLUMNS = ("SHARD", "INST", "MB/s", "LAG", "UNSETTLED")
+SHARD_WIDTHS = (5, 4, 7, 6, 9)
 MOST_COLUMNS = 80
 SAMPLES = 60
 _STATE_COLOURS = {"running": "green", "starting": "dim", "holding": "yellow", "draining": "yellow", "stopped": "red"}
@@ -116,7 +116,6 @@ def _shard_lines(documents: Sequence[Document], history: History, columns: int, 
             f"{_number(row.get('mb_per_s')):.1f}",
             duration(_number(row.get("lag_s"))) if row.get("lag_s") is not None else "-",
             size(_number(row.get("unsettled_bytes"))),
-            printable(row.get("position", "?")),
         )
         yield f"{_row(cells, SHARD_WIDTHS)} {history.line((name, shard), width, bars)}"
 

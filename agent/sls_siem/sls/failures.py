@@ -55,6 +55,11 @@ _BY_CODE: Mapping[str, Kind] = {
     "consumernotmatch": NotOwnerError,
     "notexistconsumerwithbody": NotOwnerError,
 }
+_NAMED: Mapping[str, str] = {
+    "projectnotexist": ". Check sls.project, and that sls.endpoint belongs to the region that the project is in",
+    "logstorenotexist": ". Check sls.logstore and sls.project",
+}
+"""What to do about names that the service does not know in the region of the endpoint."""
 _BY_STATUS: Mapping[int, Kind] = {
     401: CredentialsRefusedError,
     403: PermissionRefusedError,
@@ -149,7 +154,7 @@ def _advice(kind: Kind, code: str, action: str, skew_s: Optional[float]) -> str:
         return f". Check the access key; after replacing it: {RELOAD_COMMAND}"
     if kind is PermissionRefusedError:
         return f". Allow {action} in the RAM policy, or replace the access key and then: {RELOAD_COMMAND}"
-    return ""
+    return _NAMED.get(code.lower(), "")
 
 
 def _clock(skew_s: Optional[float]) -> str:

@@ -159,6 +159,19 @@ def test_an_unknown_logstore_is_asked_nothing_more_but_the_siem_is(sls, config) 
     assert [False, True, True, True, True, True] == [result.ok for result in findings.results]
 
 
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [("project", "that sls.endpoint belongs to the region that the project is in"), ("logstore", "Check sls.logstore")],
+)
+def test_a_name_that_the_region_does_not_know_comes_with_what_to_check(sls, config, name, fix) -> None:
+    config = dataclasses.replace(config, sls=dataclasses.replace(config.sls, **{name: "elsewhere"}))
+    found = about(ask_everybody(config), "SLS")
+
+    assert not found.ok
+    assert "elsewhere" in found.text
+    assert fix in found.text
+
+
 def test_a_service_that_does_not_answer_says_nothing_about_the_clock(sls, config) -> None:
     sls.stop_listening()
     findings = ask_everybody(config)
