@@ -145,7 +145,7 @@ def _run(schedule: Schedule, *, counts: bool, keep: Path | None, forked: bool) -
         reasons = [str(exc), *(world.obligations.violations if world else ()), *(world.agents.trouble if world else ())]
     except Exception:  # noqa: BLE001 - a bug of this model is a failed schedule, with its traceback
         reasons = [traceback.format_exc()]
-    if world is not None and counts and (excuse := verdict.too_slow(world)):
+    if world is not None and counts and (excuse := verdict.too_slow(world) or verdict.without_proof(world)):
         reasons = []
         state, why = VOID, [excuse]
     else:

@@ -112,6 +112,7 @@ class Obligations:
         self.appended = 0
         self.saves = 0
         self.violations: list[str] = []
+        self.missed: list[Save] = []
         record = sls.history.record_save
 
         def watched(save: Save) -> None:
@@ -214,7 +215,9 @@ class Obligations:
                 continue
             if now < until and not at_end:
                 self._late.append((until, event_id, save))
-            elif len(self.violations) < 20:
+                continue
+            self.missed.append(save)
+            if len(self.violations) < 20:
                 self.violations.append(
                     f"checkpoint {save.new} of shard {save.shard} was saved by {save.consumer} "
                     f"before {event_id} was stored"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 SLACK_S, DRAIN_S = 1.0, 4.0
 AFTER_STALL_S = 6.0
-RAN_OUT = r"shard (\d+): the drain ran out of time .* from position (\d+)"
+NEAR_S, DAY_S = 6.0, 86_400.0
+RAN_OUT = r"shard (\d+): not everything was settled .* from position (\d+)"
 SIDE_LEAST = 3
 REFUSING = {
     "hec-partial",
@@ -46,6 +48,34 @@ def too_slow(world: World) -> str:
     if world.output not in PLAIN or longest_s < (SETTLE_S - SHORT_S) / 2:
         return ""
     return f"the machine stood still for {longest_s:.1f} s, too long for a settle_s of {SETTLE_S:g} s"
+
+
+def without_proof(world: World) -> str:
+    """Why a log that plain syslog lost is nobody's fault here; empty when it is.
+
+    On a drain the receiver's FIN is taken for its word that it has read everything. The fault `fin` sends one by itself
+    and forgets what it reads behind it: when that meets a drain, nothing on the wire can tell the two apart
+    (docs/delivery.md).
+    """
+    missed = world.obligations.missed if hasattr(world, "obligations") else []
+    if world.output not in PLAIN or not missed:
+        return ""
+    strikes = [strike.at_s for strike in world.siem.strikes() if strike.kind == "fin"]
+    drains = [moment_s for agent in world.agents.all.values() for moment_s in _drains(agent.log())]
+    wall_s = time.time() - time.monotonic()
+    for save in missed:
+        met = any(0 <= save.at + world.boot_s - strike_s <= NEAR_S for strike_s in strikes)
+        drained = any((save.at + wall_s - drain_s + 1) % DAY_S <= NEAR_S + 1 for drain_s in drains)
+        if not (met and drained):
+            return ""
+    return "a receiver that closed by itself and forgot the rest met a drain"
+
+
+def _drains(log: str) -> Iterator[float]:
+    """Seconds of the day, in UTC, at which an agent began to drain or to hand over."""
+    offset_s = time.localtime().tm_gmtoff
+    for hours, minutes, seconds in re.findall(r"(?m)^(\d\d):(\d\d):(\d\d) .*(?:draining for|handing over)", log):
+        yield int(hours) * 3600 + int(minutes) * 60 + int(seconds) - offset_s
 
 
 def void(world: World) -> str:

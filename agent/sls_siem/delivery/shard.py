@@ -193,8 +193,8 @@ class ShardWorker:
     def _tell_what_is_repeated(self, progress: Progress) -> None:
         if not self._stop.dropped and progress.sent_in_vain:
             LOG.warning(
-                "shard %d: the drain ran out of time (delivery.drain_s): what was sent from position %d on comes again "
-                "from its next consumer",
+                "shard %d: not everything was settled when the shard was left (an outage, or delivery.drain_s): what "
+                "was sent from position %d on comes again from its next consumer",
                 *(self.shard, progress.position),
             )
 
