@@ -110,6 +110,9 @@ def test_a_hash_may_be_shortened_and_a_field_renamed_last() -> None:
         ("*.log", b"a.logs", False),
         ("a*b*c", b"a-b-b-c", True),
         ("a*a", b"a", False),
+        ("ab*b*bc", b"abc", False),
+        ("ab*b*bc", b"abbbc", True),
+        ("**a**", b"bab", True),
         ("ä", "ä".encode(), True),
         ("a.c", b"abc", False),
         ("*\\xff*", b"1\xff2", False),
@@ -120,6 +123,14 @@ def test_patterns(pattern, value, fits) -> None:
     dropped = events(TransformSettings(drop_logs=(("a", ("never", pattern)),)), group(log((b"a", value))))
 
     assert [fits, not fits] == [bool(kept), bool(dropped)]
+
+
+@pytest.mark.timeout(20)
+def test_no_value_makes_a_pattern_slow() -> None:
+    """With a regular expression it would take years."""
+    value = b"a" * 1_000_000
+
+    assert events(TransformSettings(keep=(("a", ("*a*a*a*a*b",)),)), group(log((b"a", value)))) == []
 
 
 def test_each_field_of_keep_has_to_fit_and_none_of_drop_may() -> None:
