@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import traceback
 from pathlib import Path
 
 import pytest
 
-from sls_siem.config.secrets import Secret, find_secret, find_secret_file, places_of, redact
+from sls_siem.config.secrets import SECRET_NAMES, Secret, find_secret, find_secret_file, places_of, redact
 
 NAME = "sls-access-key-id"
 
@@ -184,3 +185,17 @@ def test_secrets_are_taken_out_of_foreign_texts(text: str, expected: str) -> Non
     secrets = [Secret("ab+c/d"), None, Secret(""), Secret("ab+c/dEF"), Secret("\udcff")]
 
     assert redact(text, secrets) == expected
+
+
+def test_the_unit_the_reload_and_the_role_know_every_secret() -> None:
+    root = Path(__file__).resolve().parents[3]
+    unit = (root / "systemd" / "sls-siem@.service").read_text(encoding="utf-8")
+    reload = (root / "systemd" / "reload").read_text(encoding="utf-8")
+    role = (root / "ansible" / "roles" / "sls_siem" / "vars" / "main.yml").read_text(encoding="utf-8")
+    names = list(SECRET_NAMES)
+
+    assert names == re.findall(r"^LoadCredential=([\w-]+):/etc/sls-siem/credentials/\1$", unit, re.MULTILINE)
+    assert names == re.findall(r"^SetCredential=([\w-]+):none$", unit, re.MULTILINE)
+    assert names == re.findall(r'^    "([\w-]+)",$', reload.partition("NAMES = (")[2].partition(")")[0], re.MULTILINE)
+    listed = role.partition("__sls_siem_secret_names:")[2].partition("__")[0]
+    assert names == re.findall(r"^  - ([\w-]+)$", listed, re.MULTILINE)
