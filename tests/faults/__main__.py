@@ -46,7 +46,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--executed", action="store_true", help="start every agent as a program")
     parser.add_argument("--shrink", action="store_true", help="leave out faults while it still fails")
     parser.add_argument("--report", type=Path, help="write the report of what stands in --results to this file")
-    parser.add_argument("--notes", type=Path, help="text that goes into the report")
+    parser.add_argument("--notes", default="", help="what there is to say about the fresh piece, for the report")
     return parser.parse_args()
 
 
@@ -129,14 +129,16 @@ def _tell(outcome: Outcome) -> None:
         print("    again:", campaign.command(outcome.seed, outcome.output, outcome.attempt), flush=True)
 
 
-def _report(path: Path, results: Path | None, notes: Path | None) -> None:
+def _report(path: Path, results: Path | None, notes: str) -> None:
     from tests.faults import report
 
     kept = path.with_suffix(".json")
     fresh = report.pieces(report.load(results)) if results else []
+    for piece in fresh:
+        piece["notes"] = notes
     found = report.merge(report.undump(kept), fresh)
     report.dump(found, kept)
-    path.write_text(report.markdown(found, notes.read_text() if notes else ""))
+    path.write_text(report.markdown(found))
     print(f"report: {path}", flush=True)
 
 

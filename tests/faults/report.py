@@ -49,7 +49,7 @@ def _piece(commit: str, records: list[Record]) -> Piece:
                 if fault["struck"]:
                     kinds[fault["kind"]][fault["in_flight"] // BIN] += 1
     failures = [f"`{_command(record)}`: {_first_reason(record)}" for record in records if record["verdict"] == "failed"]
-    return {"commit": commit, "outputs": outputs, "kinds": kinds, "failures": failures}
+    return {"commit": commit, "notes": "", "outputs": outputs, "kinds": kinds, "failures": failures}
 
 
 def _nothing() -> dict[str, Any]:
@@ -138,9 +138,10 @@ def numbers(text: str) -> list[int]:
     return found
 
 
-def markdown(found: list[Piece], notes: str = "") -> str:
-    """Write the report; `notes` is what a person has to say about it."""
-    return "\n".join([*_head(found), notes, *_by_output(found), *_kinds(found), *_failures(found)]) + "\n"
+def markdown(found: list[Piece]) -> str:
+    """Write the report; a piece's notes are what a person had to say about it."""
+    notes = [line for piece in found if piece["notes"] for line in (f"**{piece['commit'][:7]}.** {piece['notes']}", "")]
+    return "\n".join([*_head(found), *notes, *_by_output(found), *_kinds(found), *_failures(found)]) + "\n"
 
 
 def _head(found: list[Piece]) -> list[str]:
