@@ -67,7 +67,7 @@ def test_pieces_add_up_and_survive_their_file(tmp_path: Path) -> None:
     found = report.merge(report.undump(kept), report.pieces([record(11, commit="d" * 40)]))
     text = report.markdown(found)
 
-    assert "**3 schedules that count, 0 failed, 0 with a log lost.** 15,000 logs" in text
+    assert "**3 schedules that count, 0 failed, 0 of them with a log lost or late.** 15,000 logs" in text
     assert "| relp | ccccccc | 1-6:5 | 2 |" in text
     assert "| rst | 3 | 500 | 500 | 500 |" in text
 
