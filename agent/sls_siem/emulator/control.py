@@ -155,11 +155,12 @@ class ControlServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """End."""
-        self._server.shutdown()
-        self._server.server_close()
+        """End, or give the port back where nothing was started."""
         if self._thread is not None:
+            # Without a loop to end, this would wait for ever.
+            self._server.shutdown()
             self._thread.join()
+        self._server.server_close()
 
 
 def plain(value: object) -> object:
