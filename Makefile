@@ -116,16 +116,19 @@ clean:
 	rm -rf build dist .venv .venv-* .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # --- packages ---------------------------------------------------------------------------------------------------------
-# ARCH is amd64 or arm64, this machine's unless said; APT_KEY a gpg key of yours, APT_URL where users find the repository.
+# ARCH is amd64 or arm64, this machine's unless said; PACKAGED_CODEC is auto (compiled where cargo is), none or required;
+# APT_KEY a gpg key of yours, APT_URL where users find the repository.
 
 ARCH ?=
+PACKAGED_CODEC ?= auto
 APT_URL ?=
+PACKAGE = $(if $(ARCH),--arch $(ARCH)) --codec $(PACKAGED_CODEC)
 
 deb: $(VENV)/.created
-	$(BIN)/python packaging/build_deb.py $(if $(ARCH),--arch $(ARCH))
+	$(BIN)/python packaging/build_deb.py $(PACKAGE)
 
 rpm: $(VENV)/.created
-	$(BIN)/python packaging/build_rpm.py $(if $(ARCH),--arch $(ARCH))
+	$(BIN)/python packaging/build_rpm.py $(PACKAGE)
 
 apt-repo: deb
 	$(BIN)/python packaging/apt_repo.py $(if $(APT_URL),--url $(APT_URL))

@@ -14,7 +14,7 @@ import stage
 CHANGELOG = "debian/changelog"
 
 
-def build(out: Path, *, arch: str, version: str | None = None, commit: str = "HEAD") -> Path:
+def build(out: Path, *, arch: str, version: str | None = None, commit: str = "HEAD", codec: str = "auto") -> Path:
     """Build one package.
 
     Args:
@@ -22,13 +22,14 @@ def build(out: Path, *, arch: str, version: str | None = None, commit: str = "HE
         arch: `amd64` or `arm64`.
         version: instead of the agent's own, to try an upgrade.
         commit: what to build.
+        codec: whether the compiled codec is part of it, one of stage.CODEC.
 
     Returns:
         The deb.
     """
     with tempfile.TemporaryDirectory(prefix="sls-siem-deb-") as name:
         source = Path(name) / "sls-siem-agent"
-        staged = stage.make(source, arch=arch, version=version, commit=commit)
+        staged = stage.make(source, arch=arch, version=version, commit=commit, codec=codec)
         (source / "packaging" / "debian").rename(source / "debian")
         for kind in ("sysusers", "tmpfiles"):
             (source / "systemd" / f"sls-siem-agent.{kind}").rename(source / "debian" / f"sls-siem-agent.{kind}")
@@ -54,9 +55,17 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=stage.ROOT / "dist")
     parser.add_argument("--version", help="instead of the agent's own, to try an upgrade")
     parser.add_argument("--commit", default="HEAD", help="what to build")
+    parser.add_argument("--codec", choices=stage.CODEC, default="auto", help="default: compiled where it can be built")
     options = parser.parse_args()
     try:
-        print(build(options.out.resolve(), arch=options.arch, version=options.version, commit=options.commit))
+        made = build(
+            options.out.resolve(),
+            arch=options.arch,
+            version=options.version,
+            commit=options.commit,
+            codec=options.codec,
+        )
+        print(made)
     except subprocess.CalledProcessError as exc:
         print(f"{exc.cmd[0]} failed with {exc.returncode}:\n{exc.output}", file=sys.stderr)
         return 1

@@ -15,7 +15,7 @@ import stage
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
-def build(out: Path, *, arch: str, version: str | None = None, commit: str = "HEAD") -> Path:
+def build(out: Path, *, arch: str, version: str | None = None, commit: str = "HEAD", codec: str = "auto") -> Path:
     """Build one package.
 
     Args:
@@ -23,13 +23,14 @@ def build(out: Path, *, arch: str, version: str | None = None, commit: str = "HE
         arch: `amd64` or `arm64`.
         version: instead of the agent's own, to try an upgrade.
         commit: what to build.
+        codec: whether the compiled codec is part of it, one of stage.CODEC.
 
     Returns:
         The rpm.
     """
     with tempfile.TemporaryDirectory(prefix="sls-siem-rpm-") as name:
         source, root = Path(name) / "source", Path(name) / "root"
-        staged = stage.make(source, arch=arch, version=version, commit=commit)
+        staged = stage.make(source, arch=arch, version=version, commit=commit, codec=codec)
         stage.run([sys.executable, "packaging/install.py", str(root), "--accounts"], cwd=source)
         licence = root / "usr/share/licenses/sls-siem-agent/LICENSE"
         licence.parent.mkdir(parents=True)
@@ -58,9 +59,17 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=stage.ROOT / "dist")
     parser.add_argument("--version", help="instead of the agent's own, to try an upgrade")
     parser.add_argument("--commit", default="HEAD", help="what to build")
+    parser.add_argument("--codec", choices=stage.CODEC, default="auto", help="default: compiled where it can be built")
     options = parser.parse_args()
     try:
-        print(build(options.out.resolve(), arch=options.arch, version=options.version, commit=options.commit))
+        made = build(
+            options.out.resolve(),
+            arch=options.arch,
+            version=options.version,
+            commit=options.commit,
+            codec=options.codec,
+        )
+        print(made)
     except subprocess.CalledProcessError as exc:
         print(f"{exc.cmd[0]} failed with {exc.returncode}:\n{exc.output}", file=sys.stderr)
         return 1

@@ -13,7 +13,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import codec as compiled
+
 ROOT = Path(__file__).resolve().parents[1]
+CODEC = ("auto", "none", "required")
 VERSION_FILE = "agent/sls_siem/version.py"
 LONGEST_S = 1200
 
@@ -30,7 +34,7 @@ class Staged(NamedTuple):
     epoch: int
 
 
-def make(folder: Path, *, arch: str, version: str | None = None, commit: str = "HEAD") -> Staged:
+def make(folder: Path, *, arch: str, version: str | None = None, commit: str = "HEAD", codec: str = "auto") -> Staged:
     """Fill `folder`, which must not exist.
 
     Args:
@@ -38,6 +42,7 @@ def make(folder: Path, *, arch: str, version: str | None = None, commit: str = "
         arch: `amd64` or `arm64`.
         version: written into the copy instead of its own.
         commit: what to copy.
+        codec: whether the compiled one is part of it: `required`, `none`, or `auto`: where it can be built.
     """
     os.umask(0o022)
     archive = _git("archive", "--format=tar", commit)
@@ -52,8 +57,15 @@ def make(folder: Path, *, arch: str, version: str | None = None, commit: str = "
     found = re.search(r'__version__ = "([^"]+)"', text)
     assert found is not None
     vendor = [sys.executable, str(ROOT / "packaging" / "vendor.py"), "tree", str(folder / "vendor"), "--arch", arch]
+    epoch = int(_git("log", "-1", "--format=%ct", commit))
+    if codec != "none" and (why := compiled.why_not(arch)):
+        if codec == "required":
+            raise SystemExit(f"the compiled codec cannot be built: {why}")
+        print(f"{arch}: without the compiled codec, so slower: {why}", file=sys.stderr)
+    elif codec != "none":
+        vendor += ["--codec", str(compiled.built(folder, arch, epoch))]
     run(vendor, cwd=ROOT)
-    return Staged(found[1], int(_git("log", "-1", "--format=%ct", commit)))
+    return Staged(found[1], epoch)
 
 
 def machine_architecture() -> str:

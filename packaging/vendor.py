@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 import email.parser
-import fcntl
 import fnmatch
+import functools
 import hashlib
 import json
 import re
@@ -20,15 +20,16 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import kept
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 LOCK = HERE / "vendor.lock"
-CACHE = ROOT / ".cache" / "vendor"
-NATIVE_WHEELS = (ROOT / "dist", ROOT / "agent" / "native" / "target" / "wheels")
+CACHE = kept.CACHE / "vendor"
 ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 OLDEST_GLIBC = (2, 31)  # Debian 11
@@ -94,7 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
     tree = commands.add_parser("tree", help="make the tree")
     tree.add_argument("folder", type=Path)
     tree.add_argument("--arch", choices=sorted(ARCHITECTURES), default="amd64")
-    tree.set_defaults(run=lambda options: make_tree(options.folder, options.arch))
+    tree.add_argument("--codec", type=Path, help="what codec.py built, to be part of it")
+    tree.set_defaults(run=lambda options: make_tree(options.folder, options.arch, options.codec))
     options = parser.parse_args(arguments)
     options.run(options)
     return 0
@@ -160,9 +162,7 @@ def _downloaded(arch: str) -> list[tuple[Pin, Path]]:
         for requirement in requirements:
             pin = lock[requirement]
             folder = CACHE / hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12] / arch / requirement
-            with _alone_in(folder):
-                if not folder.is_dir():
-                    _download(folder, kind, requirement, arch)
+            kept.folder(folder, functools.partial(_download, kind=kind, requirement=requirement, arch=arch))
             for path in sorted(folder.iterdir()):
                 if _sha256(path) not in pin.hashes:
                     raise SystemExit(f"{path}: its hash is not in {LOCK.name}; remove the file and try again")
@@ -170,26 +170,13 @@ def _downloaded(arch: str) -> list[tuple[Pin, Path]]:
     return found
 
 
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Let one process at a time fill a folder of the cache: several builds may run side by side."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _download(folder: Path, kind: str, requirement: str, arch: str) -> None:
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    wanted = partial / "requirement.txt"
+    wanted = folder / "requirement.txt"
     pin = read_lock()[requirement]
     wanted.write_text(" ".join([requirement, *(f"--hash=sha256:{digest}" for digest in sorted(pin.hashes))]) + "\n")
     for target in _targets(kind, ARCHITECTURES[arch]):
-        _pip(partial, kind, ["--require-hashes", "-r", str(wanted)], target)
+        _pip(folder, kind, ["--require-hashes", "-r", str(wanted)], target)
     wanted.unlink()
-    partial.rename(folder)
 
 
 def _sha256(path: Path) -> str:
@@ -199,29 +186,39 @@ def _sha256(path: Path) -> str:
 # --- the tree ---------------------------------------------------------------------------------------------------------
 
 
-def make_tree(folder: Path, arch: str) -> None:
-    """Fill `folder`, which must not exist, with the libraries, their licences and `sbom.cdx.json`."""
+def make_tree(folder: Path, arch: str, codec: Path | None = None) -> None:
+    """Fill `folder`, which must not exist, with the libraries, their licences and `sbom.cdx.json`.
+
+    Args:
+        folder: for the tree.
+        arch: a key of ARCHITECTURES.
+        codec: what codec.py built.
+    """
     folder.mkdir(parents=True)
     components = []
     for pin, path in _downloaded(arch):
         _unpack(path, folder, pin)
         components.append((pin, path))
-    for wheel in _native_wheels(arch):
-        _unpack(wheel, folder, None)
-        name, version = wheel.name.split("-")[:2]
-        components.append((Pin(name.replace("_", "-"), version, frozenset()), wheel))
+    crates = _add_codec(codec, folder, components) if codec else []
     _strip(folder, arch)
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir() and not any(path.iterdir()):
             path.rmdir()
-    (folder / "sbom.cdx.json").write_text(json.dumps(_sbom(components, folder), indent=1) + "\n", encoding="utf-8")
+    bill = _sbom(components, folder, crates)
+    (folder / "sbom.cdx.json").write_text(json.dumps(bill, indent=1) + "\n", encoding="utf-8")
 
 
-def _native_wheels(arch: str) -> list[Path]:
-    """Find the compiled codec, when one was built for this architecture; the newest."""
-    machine = ARCHITECTURES[arch]
-    found = [path for place in NATIVE_WHEELS for path in place.glob(f"sls_siem_codec-*abi3*_{machine}.whl")]
-    return sorted(found, key=lambda path: path.stat().st_mtime)[-1:]
+def _add_codec(codec: Path, folder: Path, components: list[tuple[Pin, Path]]) -> list[dict[str, str]]:
+    """Add the compiled codec with its licence and those of the crates in it; returns the crates."""
+    (wheel,) = codec.glob("*.whl")
+    _unpack(wheel, folder, None)
+    name, version = wheel.name.split("-")[:2]
+    components.append((Pin(name.replace("_", "-"), version, frozenset()), wheel))
+    info = folder / f"{name}-{version}.dist-info"
+    shutil.copyfile(ROOT / "LICENSE", info / "LICENSE")
+    shutil.copytree(codec / "licences", info / "licenses", copy_function=shutil.copyfile)
+    crates: list[dict[str, str]] = json.loads((codec / "crates.json").read_text(encoding="utf-8"))
+    return crates
 
 
 def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
@@ -294,7 +291,7 @@ def _strip(folder: Path, arch: str) -> None:
             )
 
 
-def _sbom(components: list[tuple[Pin, Path]], folder: Path) -> dict[str, object]:
+def _sbom(components: list[tuple[Pin, Path]], folder: Path, crates: list[dict[str, str]]) -> dict[str, object]:
     """Describe the libraries in CycloneDX 1.5 (https://cyclonedx.org/docs/1.5/json/)."""
     by_name: dict[str, dict[str, object]] = {}
     for pin, path in components:
@@ -313,6 +310,17 @@ def _sbom(components: list[tuple[Pin, Path]], folder: Path) -> dict[str, object]
         assert isinstance(properties, list)
         properties.append({"name": f"file:{path.name}", "value": f"sha256:{_sha256(path)}"})
     entries = [by_name[name] for name in sorted(by_name)]
+    entries += [
+        {
+            "type": "library",
+            "name": crate["name"],
+            "version": crate["version"],
+            # The standard library comes with the compiler, from no registry.
+            **({} if crate["name"] == "std" else {"purl": f"pkg:cargo/{crate['name']}@{crate['version']}"}),
+            "licenses": [{"expression": crate["license"]}],
+        }
+        for crate in crates
+    ]
     return {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "components": entries}
 
 
