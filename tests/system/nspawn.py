@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.system.journal import Downtime, downtimes
+
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("SLS_SIEM_CACHE") or Path.home() / ".cache" / "sls-siem-agent") / "roots"
 RELEASES = {"bullseye": 247, "bookworm": 252, "trixie": 257}
@@ -226,6 +228,15 @@ class Host:
     def journal(self, *arguments: str) -> str:
         """Return what the journal says."""
         return self.run("journalctl", "--no-pager", "-q", *arguments)
+
+    def journal_cursor(self) -> str:
+        """Return the journal's end as it is now, for `--after-cursor=`."""
+        return self.run("journalctl", "-q", "-n", "0", "--show-cursor").strip().rpartition("cursor: ")[2]
+
+    def downtimes(self, cursor: str) -> list[Downtime]:
+        """Return when which unit was down and came back, since the cursor."""
+        self.run("journalctl", "--sync")
+        return downtimes(self.journal("-o", "json", "_PID=1", f"--after-cursor={cursor}"))
 
 
 def _is_init(process: str) -> bool:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import http.server
 import json
+import re
 import shutil
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sls_siem.emulator.certificates import Authority, KeyPair, server_context
 from sls_siem.emulator.hec import HecEmulator
 from sls_siem.emulator.loggroups import make_group
 from sls_siem.emulator.sls import SlsEmulator
-from tests.system.nspawn import Host
+from tests.system.nspawn import ROOT, Host
 
 SHARDS = 10
 INSTANCES = range(1, 11)
@@ -33,7 +38,10 @@ class World:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.sls = SlsEmulator(project=PROJECT, logstore=LOGSTORE, shards=SHARDS)
-        self.hec = HecEmulator()
+        self._certificates = host.folder / "certificates"
+        self._authority = Authority(self._certificates, "ca-one")
+        self._client = _client(self._authority, "client-one")
+        self.hec = HecEmulator(tls=_context(self._authority))
         self.key = ("", "")
         self._stack = contextlib.ExitStack()
         self._lock = threading.Lock()
@@ -51,26 +59,48 @@ class World:
     # --- the package ---
 
     def add_repository(self, name: str, folder: Path) -> None:
-        """Copy a repository to the host, without telling apt."""
+        """Copy a repository to the host, for file:, without telling apt."""
         shutil.copytree(folder, self.host.root / "srv" / name)
         for path in [self.host.root / "srv" / name, *(self.host.root / "srv" / name).rglob("*")]:
             path.chmod(0o755 if path.is_dir() else 0o644)
 
-    def install_from(self, name: str) -> str:
-        """Do what the README says: key, source, install (or upgrade)."""
+    def serve_repository(self, name: str, folder: Path) -> None:
+        """Serve a repository by http:, and copy the two files that a user gets beside it to the host."""
+        handler = functools.partial(_Quiet, directory=str(folder))
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        self._stack.callback(thread.join)
+        self._stack.callback(server.server_close)
+        self._stack.callback(server.shutdown)
+        (self.host.root / "srv" / name).mkdir()
+        for path in folder.glob("sls-siem-agent.*"):
+            shutil.copyfile(path, self.host.root / "srv" / name / path.name)
+        sources = self.host.root / "srv" / name / "sls-siem-agent.sources"
+        sources.write_text(sources.read_text().replace("127.0.0.1:80", f"127.0.0.1:{server.server_port}"))
+
+    def install_as_in_the_readme(self, name: str) -> str:
+        """Run what stands in README.md below "Install", word for word, where the repository's files are."""
+        lines = re.search(r"(?ms)^## Install$.*?^```\n(.*?)^```$", (ROOT / "README.md").read_text())
+        assert lines is not None
+        assert 3 == len(lines[1].splitlines())
+        self.host.sh("rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*")
+        return self.host.sh(f"set -e; cd /srv/{name}\n{lines[1]}", timeout=300)
+
+    def upgrade_to(self, name: str) -> str:
+        """Take another repository and upgrade from it."""
         return self.host.sh(
-            f"""set -e
-            rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*
-            install -m 644 /srv/{name}/sls-siem-agent.gpg /usr/share/keyrings/
-            install -m 644 /srv/{name}/sls-siem-agent.sources /etc/apt/sources.list.d/
-            apt-get -q update && apt-get -q -y install sls-siem-agent""",
+            f"""set -e; cd /srv/{name}
+            install -m 644 sls-siem-agent.gpg /usr/share/keyrings/
+            install -m 644 sls-siem-agent.sources /etc/apt/sources.list.d/
+            apt-get -q update && apt-get -q -y upgrade""",
             timeout=300,
         )
 
     # --- configuration ---
 
     def configure(self, *, secrets: bool = True) -> None:
-        """Write agent.toml, and the secrets."""
+        """Write agent.toml and the certificates, and the secrets; without them the agent has no certificate either."""
         self.host.write(
             "/etc/sls-siem/agent.toml",
             f"""[sls]
@@ -80,12 +110,15 @@ logstore = "{LOGSTORE}"
 consumer_group = "siem"
 region = "cn-test"
 start = "begin"
-heartbeat_s = 1
-group_timeout_s = 6
+heartbeat_s = 2
+group_timeout_s = 20
 [siem]
 output = "hec"
 [hec]
 urls = ["{self.hec.url}"]
+[tls]
+ca_file = "/etc/sls-siem/siem-ca.pem"
+{'cert_file = "/etc/sls-siem/client.pem"' if secrets else ""}
 [delivery]
 checkpoint_s = 0.5
 [log]
@@ -94,7 +127,9 @@ level = "debug"
             mode=0o640,
             group="sls-siem",
         )
+        self._write_certificates()
         if secrets:
+            self.write_secret("tls-client-key", self._client.key_file.read_text().strip())
             self.rotate_key("key-one", "secret-of-key-one-7f3a")
             self.write_secret("hec-token", self.hec.token)
 
@@ -107,6 +142,23 @@ level = "debug"
 
     def write_secret(self, name: str, value: str) -> None:
         self.host.write(f"/etc/sls-siem/credentials/{name}", value + "\n", mode=0o600)
+
+    def rotate_token(self, token: str) -> None:
+        """Make a new token known to the HEC and write it; the old one stays valid."""
+        self.hec.set_token(type(self.hec.settings.tokens[0])(token))
+        self.write_secret("hec-token", token)
+
+    def rotate_certificates(self) -> None:
+        """Have both sides' certificates come from another authority; new connections with old ones are refused."""
+        self._authority = Authority(self._certificates, "ca-two")
+        self._client = _client(self._authority, "client-two")
+        self._write_certificates()
+        self.write_secret("tls-client-key", self._client.key_file.read_text().strip())
+        self.hec.set_tls(_context(self._authority))
+
+    def _write_certificates(self) -> None:
+        for name, path in (("siem-ca", self._authority.ca_file), ("client", self._client.cert_file)):
+            self.host.write(f"/etc/sls-siem/{name}.pem", path.read_text(), mode=0o640, group="sls-siem")
 
     # --- logs ---
 
@@ -144,7 +196,7 @@ level = "debug"
             over.set()
             thread.join()
 
-    def wait_for_all(self, seconds: float = 90) -> None:
+    def wait_for_all(self, seconds: float = 200) -> None:
         """Wait until as many ids have arrived as logs were stored."""
         self.host.until(lambda: len(self.hec.store) >= self._stored, seconds, f"{self._stored} logs to arrive")
 
@@ -188,3 +240,16 @@ level = "debug"
 
     def all_shards_held(self) -> bool:
         return sorted(shard for shards in self.held().values() for shard in shards) == list(range(SHARDS))
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+def _client(authority: Authority, name: str) -> KeyPair:
+    return authority.issue(name, client=True, names=(f"{name}.example.com",), addresses=())
+
+
+def _context(authority: Authority) -> ssl.SSLContext:
+    return server_context(authority.issue("server"), client_ca=authority.ca_file, client="required")
