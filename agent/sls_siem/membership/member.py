@@ -159,6 +159,8 @@ class Member:
             self._timeout_s = timeout_s
             self._lease.set_timeout(timeout_s)
             self._succeeded()
+            # The long wait that was announced for this must not excuse what hangs after it.
+            pulse.moved()
             return True
         return False
 

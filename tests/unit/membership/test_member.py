@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from sls_siem.errors import CredentialsRefusedError, NotFoundError, NotOwnerError, SourceError, TransientSourceError
-from sls_siem.health import Health
+from sls_siem.health import STALL_S, Health, Pulse
 from sls_siem.membership.lease import Lease
 from sls_siem.membership.member import Member
 from sls_siem.metrics import Metrics
@@ -57,8 +57,13 @@ class Host:
 
 
 class Setting:
-    def __init__(self, prepare: Callable[[object], float | None] = lambda _: 4.0, interval_s: float = 0.05) -> None:
-        self.service, self.host, self.health, self.metrics = Service(), Host(), Health(), Metrics()
+    def __init__(
+        self,
+        prepare: Callable[[Pulse], float | None] = lambda _: 4.0,
+        interval_s: float = 0.05,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.service, self.host, self.health, self.metrics = Service(), Host(), Health(clock), Metrics()
         self.lease = Lease(4.0)
         self.failures: list[BaseException] = []
         self.member = Member(
@@ -210,6 +215,30 @@ def test_a_group_that_cannot_be_made_yet_is_tried_again(setting) -> None:
     until(lambda: bool(one.service.beats))
 
     assert 3 == len(calls)
+
+
+def test_a_long_wait_that_was_announced_for_the_preparation_excuses_nothing_after_it() -> None:
+    now, hangs, over = [0.0], threading.Event(), threading.Event()
+
+    def prepare(pulse: Pulse) -> float:
+        pulse.waiting(3600, "preparing")
+        return 4.0
+
+    def hang() -> frozenset[int]:
+        hangs.set()
+        over.wait(20)
+        return frozenset()
+
+    setting = Setting(prepare, clock=lambda: now[0])
+    setting.host.working = hang
+    setting.member.start()
+    assert hangs.wait(10)
+    now[0] = STALL_S + 1
+    stuck = setting.health.stuck()
+    over.set()
+    setting.member.stop(5)
+
+    assert 1 == len(stuck)
 
 
 def test_the_last_heartbeat_says_that_nothing_is_held() -> None:
