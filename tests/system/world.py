@@ -234,6 +234,12 @@ level = "debug"
             return json.loads(path.read_text())
         return {}
 
+    def peak_memory(self, instance: int) -> int:
+        """Return the most bytes that an instance had in memory."""
+        pid = self.host.show(f"sls-siem@{instance}", "MainPID")
+        (line,) = re.findall(r"VmHWM:\s+(\d+) kB", self.host.run("cat", f"/proc/{pid}/status"))
+        return int(line) << 10
+
     def held(self) -> dict[int, list[int]]:
         """Return the shards of every instance, as it says itself."""
         return {number: [row["shard"] for row in self.status(number).get("shards", [])] for number in INSTANCES}
