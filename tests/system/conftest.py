@@ -17,7 +17,7 @@ from tests.system.nspawn import ROOT, Host, missing
 from tests.system.world import World
 
 BUILD_S = 1500  # with the compiled codec, on a busy machine
-BUILD_TOOLS = ("dpkg-buildpackage", "dh", "apt-ftparchive", "gpg")
+BUILD_TOOLS = ("dpkg-buildpackage", "dh", "apt-ftparchive", "gpg", "rpmbuild")
 OLD_VERSION = "0.0.9"
 # Each is a host of its own.
 RELEASES = os.environ.get("SLS_SIEM_TEST_RELEASES", "bookworm").split()
