@@ -120,3 +120,5 @@ def world(request: pytest.FixtureRequest, packages: Packages) -> Iterator[World]
         made.add_repository("old", packages.old)
         made.serve_repository("new", packages.new)
         yield made
+        if folder := os.environ.get("SLS_SIEM_TEST_JOURNALS"):
+            (Path(folder) / f"{release}.txt").write_text(host.journal("-o", "short-precise"))

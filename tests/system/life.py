@@ -185,7 +185,7 @@ def test_key_token_and_certificate_are_rotated_under_load_without_a_restart(worl
         for instance in INSTANCES:
             unit = f"sls-siem@{instance}"
             world.host.until(
-                lambda unit=unit: "reloaded: " in world.host.journal("-u", unit, after), 30, f"{unit} to reload"
+                lambda unit=unit: "reloaded: " in world.host.journal("-u", unit, after), 90, f"{unit} to reload"
             )
         world.sls.remove_key(old_key)
         world.hec.remove_token(old_token)
@@ -193,7 +193,7 @@ def test_key_token_and_certificate_are_rotated_under_load_without_a_restart(worl
         for instance in INSTANCES:
             delivered = world.status(instance)["totals"]["delivered"]
             world.host.until(
-                lambda n=instance, d=delivered: world.status(n)["totals"]["delivered"] > d, 30, "more to be delivered"
+                lambda n=instance, d=delivered: world.status(n)["totals"]["delivered"] > d, 150, "more to be delivered"
             )
     world.wait_for_all()
 
