@@ -40,8 +40,9 @@ class World:
         self.sls = SlsEmulator(project=PROJECT, logstore=LOGSTORE, shards=SHARDS)
         self._certificates = host.folder / "certificates"
         self._authority = Authority(self._certificates, "ca-one")
+        self._client_authority = self._authority
         self._client = _client(self._authority, "client-one")
-        self.hec = HecEmulator(tls=_context(self._authority))
+        self.hec = HecEmulator(tls=_context(self._authority, self._authority.ca_file))
         self.key = ("", "")
         self._stack = contextlib.ExitStack()
         self._lock = threading.Lock()
@@ -148,13 +149,19 @@ level = "debug"
         self.hec.set_token(type(self.hec.settings.tokens[0])(token))
         self.write_secret("hec-token", token)
 
-    def rotate_certificates(self) -> None:
-        """Have both sides' certificates come from another authority; new connections with old ones are refused."""
-        self._authority = Authority(self._certificates, "ca-two")
-        self._client = _client(self._authority, "client-two")
+    def rotate_certificate(self) -> None:
+        """Give the agent a certificate of another authority; the HEC takes the old one as well until it is told."""
+        self._client_authority = Authority(self._certificates, "ca-two")
+        self._client = _client(self._client_authority, "client-two")
+        both = self._certificates / "both.pem"
+        both.write_text(self._authority.ca_file.read_text() + self._client_authority.ca_file.read_text())
+        self.hec.set_tls(_context(self._authority, both))
         self._write_certificates()
         self.write_secret("tls-client-key", self._client.key_file.read_text().strip())
-        self.hec.set_tls(_context(self._authority))
+
+    def forget_old_certificate(self) -> None:
+        """Have the HEC take no new connection with the old certificate."""
+        self.hec.set_tls(_context(self._authority, self._client_authority.ca_file))
 
     def _write_certificates(self) -> None:
         for name, path in (("siem-ca", self._authority.ca_file), ("client", self._client.cert_file)):
@@ -257,5 +264,5 @@ def _client(authority: Authority, name: str) -> KeyPair:
     return authority.issue(name, client=True, names=(f"{name}.example.com",), addresses=())
 
 
-def _context(authority: Authority) -> ssl.SSLContext:
-    return server_context(authority.issue("server"), client_ca=authority.ca_file, client="required")
+def _context(authority: Authority, client_ca: Path) -> ssl.SSLContext:
+    return server_context(authority.issue("server"), client_ca=client_ca, client="required")
