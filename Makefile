@@ -134,7 +134,7 @@ apt-repo: deb
 	$(BIN)/python packaging/apt_repo.py $(if $(APT_URL),--url $(APT_URL))
 
 # --- the fleet --------------------------------------------------------------------------------------------------------
-# Three hosts booted with systemd-nspawn and rolled out to by Ansible; needs root. `make test` runs a part of it.
+# Three hosts booted with systemd-nspawn and rolled out to by Ansible; needs root.
 
 fleet: venv
 	SLS_SIEM_TEST_WHEEL=1 SLS_SIEM_TEST_FLEET=full $(BIN)/python -m pytest tests/ansible tests/fleet

@@ -1,6 +1,6 @@
 """What an operator does with a fleet, in the order of its life; a later test finds what the earlier ones left.
 
-`make fleet` runs all of it with ten instances a host and a heavy load; `make test` a part of it with two.
+`make fleet` runs all of it with ten instances a host and a heavy load; SLS_SIEM_TEST_FLEET=part a part of it with two.
 """
 
 from __future__ import annotations
