@@ -48,7 +48,7 @@ PINS = {
         "tomli==2.5.0",
         "urllib3==2.6.3",
     ),
-    "binary": ("lz4==4.4.5", "protobuf==5.29.6"),
+    "binary": ("isal==1.9.1", "lz4==4.4.5", "protobuf==5.29.6"),
     "source": ("aliyun-log-python-sdk==0.9.52", "sdnotify==0.3.2"),
 }
 
@@ -70,6 +70,11 @@ PRUNED = (
     "google/protobuf/compiler/*",
     "google/protobuf/testdata/*",
     "google/protobuf/util/*",
+    "isal/igzip.py",
+    "isal/igzip_threaded.py",
+    "isal/isa-l/*.md",
+    "isal/isa-l/*.txt",
+    "isal/isal_zlib.*",
     "lz4/frame/*",
     "lz4/stream/*",
     "prometheus_client/bridge/*",

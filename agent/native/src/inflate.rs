@@ -1,4 +1,7 @@
-//! Undoes the compression of an answer of SLS: a raw block of lz4, or a frame of zstd, of known size.
+//! Undoes the compression of an answer of SLS: a raw block of lz4, or frames of zstd, of known size.
+//!
+//! What comes out goes into the buffer that the caller has made; what a frame of zstd claims can only reserve its window,
+//! at most 100 MB, which is not touched before it is filled.
 
 use ruzstd::decoding::FrameDecoder;
 
@@ -36,8 +39,14 @@ mod tests {
         assert!(lz4(b"\x61abcdef\x02\x00\x00", &mut [0; 10]).is_err());
 
         // RFC 8878: magic, frame header (single segment, one byte of content size), a raw block that is the last.
-        assert_eq!(zstd(b"\x28\xb5\x2f\xfd\x20\x05\x29\x00\x00hello", &mut out[..5]), Ok(()));
+        let frame = b"\x28\xb5\x2f\xfd\x20\x05\x29\x00\x00hello";
+        let mut out = [0; 10];
+        assert_eq!(zstd(frame, &mut out[..5]), Ok(()));
         assert_eq!(&out[..5], b"hello");
+        assert_eq!(zstd(&[&frame[..], frame].concat(), &mut out), Ok(()));
+        assert_eq!(&out, b"hellohello");
+        assert!(zstd(frame, &mut [0; 4]).is_err());
+        assert!(zstd(frame, &mut [0; 6]).unwrap_err().contains("not 6 as announced"));
     }
 
     proptest! {

@@ -3,20 +3,16 @@
 //!
 //! Where to find what: `wire` and `shape` read logs; `format` (with `layout`, `labels`, `members`, `jsonvalue`, `text`)
 //! makes messages of them; `hec` and `syslog` (with `header`, `priority`, `stamp`) put around a message what the output
-//! wants; `transform` leaves logs out and changes fields before;
-//! `encoder` and `packer` make payloads; `gzip` (with `deflate`, `huffman`) compresses them; `inflate` undoes
+//! wants; `transform` leaves logs out and changes fields before; `encoder` and `packer` make payloads; `inflate` undoes
 //! the compression of what comes in; `python` is the door to Python.
 #![forbid(unsafe_code)]
 
-pub mod deflate;
 pub mod encoder;
 pub mod event_id;
 pub mod fields;
 pub mod format;
-pub mod gzip;
 pub mod header;
 pub mod hec;
-pub mod huffman;
 pub mod inflate;
 pub mod jsonvalue;
 pub mod labels;

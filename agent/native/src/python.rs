@@ -174,13 +174,6 @@ fn count_events(py: Python, body: PyBackedBytes) -> PyResult<usize> {
     Ok(sizes.into_iter().sum())
 }
 
-/// Compresses data by gzip.
-#[pyfunction]
-fn gzip<'py>(py: Python<'py>, data: PyBackedBytes) -> PyResult<Bound<'py, PyBytes>> {
-    let compressed = detached(py, || Ok(crate::gzip::gzip(&data)))?;
-    Ok(PyBytes::new(py, &compressed))
-}
-
 type Inflate = fn(&[u8], &mut [u8]) -> Result<(), String>;
 
 fn inflated<'py>(py: Python<'py>, data: &[u8], size: usize, inflate: Inflate) -> PyResult<Bound<'py, PyBytes>> {
@@ -212,7 +205,6 @@ fn sls_siem_codec(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<Encoding>()?;
     module.add_function(wrap_pyfunction!(group_sizes, module)?)?;
     module.add_function(wrap_pyfunction!(count_events, module)?)?;
-    module.add_function(wrap_pyfunction!(gzip, module)?)?;
     module.add_function(wrap_pyfunction!(lz4_decompress, module)?)?;
     module.add_function(wrap_pyfunction!(zstd_decompress, module)?)?;
     Ok(())

@@ -1,6 +1,13 @@
 """LogGroupList bytes to SIEM bytes: a pure function that knows no socket, no clock and no file."""
 
-from sls_siem.codec.factory import codec_name, count_events, group_sizes, make_encoder, make_reference_encoder
+from sls_siem.codec.factory import (
+    codec_name,
+    compiled_codec,
+    count_events,
+    group_sizes,
+    make_encoder,
+    make_reference_encoder,
+)
 from sls_siem.codec.settings import (
     CefSettings,
     EncoderSettings,
@@ -21,6 +28,7 @@ __all__ = [
     "SyslogSettings",
     "TransformSettings",
     "codec_name",
+    "compiled_codec",
     "count_events",
     "group_sizes",
     "make_encoder",

@@ -54,6 +54,10 @@ class _Library(Protocol):
 
     def count_events(self, body: bytes) -> int: ...
 
+    def lz4_decompress(self, data: bytes, size: int) -> bytes: ...
+
+    def zstd_decompress(self, data: bytes, size: int) -> bytes: ...
+
 
 @lru_cache(maxsize=1)
 def load() -> Optional[Compiled]:
@@ -105,6 +109,18 @@ class Compiled:
             return self._library.count_events(body)
         except self._library.EncodeError as exc:
             raise _codec_error(exc) from exc
+
+    def lz4_decompress(self, data: bytes, size: int) -> bytes:
+        """Undo a raw block of lz4 that holds `size` bytes; nothing more is allocated, and nothing copied.
+
+        Raises:
+            ValueError: it cannot be undone, or holds another number of bytes.
+        """
+        return self._library.lz4_decompress(data, size)
+
+    def zstd_decompress(self, data: bytes, size: int) -> bytes:
+        """Undo frames of zstd; as `lz4_decompress`."""
+        return self._library.zstd_decompress(data, size)
 
 
 class CompiledEncoder:

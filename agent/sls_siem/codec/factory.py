@@ -37,7 +37,7 @@ def codec_name() -> str:
     Raises:
         ConfigError: as `make_encoder`.
     """
-    compiled = _compiled()
+    compiled = compiled_codec()
     return f"compiled {compiled.version}" if compiled else "reference"
 
 
@@ -52,19 +52,19 @@ def make_encoder(settings: EncoderSettings) -> Encoder:
             asks for a codec that is not there.
     """
     reference = make_reference_encoder(settings)
-    compiled = _compiled()
+    compiled = compiled_codec()
     return (compiled and compiled.make_encoder(settings, reference)) or reference
 
 
 def group_sizes(body: bytes) -> list[int]:
     """Count the logs of each group of a LogGroupList; see `wire.group_sizes`."""
-    compiled = _compiled()
+    compiled = compiled_codec()
     return compiled.group_sizes(body) if compiled else wire.group_sizes(body)
 
 
 def count_events(body: bytes) -> int:
     """Count the logs of a LogGroupList; see `wire.count_events`."""
-    compiled = _compiled()
+    compiled = compiled_codec()
     return compiled.count_events(body) if compiled else wire.count_events(body)
 
 
@@ -80,8 +80,12 @@ def _transform(settings: EncoderSettings) -> Optional[Transform]:
     return None if settings.transform is None else Transform(settings.transform)
 
 
-def _compiled() -> Optional[Compiled]:
-    """Find the compiled codec, unless the environment wants the reference."""
+def compiled_codec() -> Optional[Compiled]:
+    """Find the compiled codec; None when it is not installed, or the environment wants the reference.
+
+    Raises:
+        ConfigError: as `make_encoder`.
+    """
     forced = os.environ.get(FORCED, "")
     if forced == "reference":
         return None

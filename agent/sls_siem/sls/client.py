@@ -33,7 +33,8 @@ class SlsClient:
 
     def __init__(self, config: SlsConfig, credentials: CredentialSource, *, user_agent: Optional[str] = None) -> None:
         if config.compression == "zstd" and not zstd_available():
-            raise ConfigError(["sls.compression: 'zstd' needs Python 3.14 or the package zstandard: use 'lz4'"])
+            needed = "the compiled codec (package sls-siem-codec) or Python 3.14"
+            raise ConfigError([f"sls.compression: 'zstd' needs {needed}, and neither is here: use 'lz4'"])
         self._config = config
         self._credentials = credentials
         self._user_agent = _default_user_agent(config) if user_agent is None else user_agent

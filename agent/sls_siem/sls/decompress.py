@@ -1,16 +1,23 @@
 """Bodies of PullLogs: what the service compresses with, undone without trusting the size it claims.
 
-lz4 is a raw block, deflate and gzip are both sent in zlib's format: `aliyun.log.compress` of the SDK.
+lz4 is a raw block, deflate and gzip are both sent in zlib's format: `aliyun.log.compress` of the SDK. lz4 is undone by
+the compiled codec where it is there, since the package `lz4` copies all that came out once more, with the
+interpreter's lock held.
 """
 
 from __future__ import annotations
 
 import importlib
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Optional
 
 import lz4.block
+
+from sls_siem.codec import compiled_codec
+
+_Undo = Callable[[bytes, int], bytes]
 
 
 class DecompressError(Exception):
@@ -28,7 +35,7 @@ def decompress(body: bytes, *, codec: str, raw_size: int) -> bytes:
     Raises:
         DecompressError: see there.
     """
-    undo = _CODECS.get(codec.lower())
+    undo = _undo_for(codec.lower())
     if undo is None:
         raise DecompressError(f"it is compressed with {codec[:20]!r}, which was not asked for")
     raw = undo(body, raw_size)
@@ -38,8 +45,17 @@ def decompress(body: bytes, *, codec: str, raw_size: int) -> bytes:
 
 
 def zstd_available() -> bool:
-    """Tell whether this interpreter can undo zstd (Python 3.14 can, older ones with the package zstandard)."""
-    return _zstd is not None
+    """Tell whether zstd can be undone here: by Python from 3.14 on, the compiled codec, or the package zstandard."""
+    return _find_zstd() is not None
+
+
+@lru_cache(maxsize=8)
+def _undo_for(codec: str) -> Optional[_Undo]:
+    if codec == "lz4":
+        return _find_lz4()
+    if codec == "zstd":
+        return _find_zstd()
+    return {"": _plain, "deflate": _zlib, "gzip": _zlib}.get(codec)
 
 
 def _size(raw: bytes, raw_size: int) -> str:
@@ -50,13 +66,6 @@ def _plain(body: bytes, _raw_size: int) -> bytes:
     return body
 
 
-def _lz4(body: bytes, raw_size: int) -> bytes:
-    try:
-        return bytes(lz4.block.decompress(body, uncompressed_size=raw_size))
-    except lz4.block.LZ4BlockError as exc:
-        raise DecompressError(f"lz4: {exc}") from exc
-
-
 def _zlib(body: bytes, raw_size: int) -> bytes:
     try:
         # wbits 47: zlib's or gzip's header, whichever is there. One byte more shows that there is too much.
@@ -65,11 +74,41 @@ def _zlib(body: bytes, raw_size: int) -> bytes:
         raise DecompressError(f"deflate: {exc}") from exc
 
 
-def _find_zstd() -> Optional[Callable[[bytes, int], bytes]]:
+def _find_lz4() -> _Undo:
+    compiled = compiled_codec()
+    return _lz4_package if compiled is None else _compiled(compiled.lz4_decompress)
+
+
+def _lz4_package(body: bytes, raw_size: int) -> bytes:
+    try:
+        return bytes(lz4.block.decompress(body, uncompressed_size=raw_size))
+    except lz4.block.LZ4BlockError as exc:
+        raise DecompressError(f"lz4: {exc}") from exc
+
+
+def _compiled(undo: _Undo) -> _Undo:
+    def undo_or_say_why(body: bytes, raw_size: int) -> bytes:
+        try:
+            return undo(body, raw_size)
+        except ValueError as exc:
+            raise DecompressError(str(exc)) from exc
+
+    return undo_or_say_why
+
+
+def _find_zstd() -> Optional[_Undo]:
+    standard = _find_standard()
+    if standard is not None:
+        return standard
+    compiled = compiled_codec()
+    return _find_zstandard() if compiled is None else _compiled(compiled.zstd_decompress)
+
+
+def _find_standard() -> Optional[_Undo]:
     try:
         standard: Any = importlib.import_module("compression.zstd")
     except ImportError:
-        return _find_zstandard()
+        return None
 
     def undo(body: bytes, raw_size: int) -> bytes:
         try:
@@ -80,7 +119,7 @@ def _find_zstd() -> Optional[Callable[[bytes, int], bytes]]:
     return undo
 
 
-def _find_zstandard() -> Optional[Callable[[bytes, int], bytes]]:
+def _find_zstandard() -> Optional[_Undo]:
     try:
         package: Any = importlib.import_module("zstandard")
     except ImportError:
@@ -95,13 +134,3 @@ def _find_zstandard() -> Optional[Callable[[bytes, int], bytes]]:
             raise DecompressError(f"zstd: {exc}") from exc
 
     return undo
-
-
-_zstd = _find_zstd()
-_CODECS: Mapping[str, Callable[[bytes, int], bytes]] = {
-    "": _plain,
-    "lz4": _lz4,
-    "deflate": _zlib,
-    "gzip": _zlib,
-    **({} if _zstd is None else {"zstd": _zstd}),
-}

@@ -8,6 +8,9 @@ import lz4.block
 import pytest
 import zstandard
 
+from sls_siem.codec.compiled import load
+from sls_siem.codec.factory import FORCED
+from sls_siem.errors import ConfigError
 from sls_siem.sls import decompress as module
 from sls_siem.sls.decompress import DecompressError, decompress, zstd_available
 
@@ -26,6 +29,17 @@ PACKED = {
     "gzip": gzip.compress(RAW),
     "zstd": zstandard.compress(RAW),
 }
+
+
+@pytest.fixture(params=["compiled", "reference"], autouse=True)
+def undone_by(request, monkeypatch):
+    """Every test runs with the compiled codec, where it is, and without it."""
+    if request.param == "compiled" and load() is None:
+        pytest.skip("the compiled codec is not installed")
+    monkeypatch.setenv(FORCED, request.param)
+    module._undo_for.cache_clear()
+    yield request.param
+    module._undo_for.cache_clear()
 
 
 @pytest.mark.parametrize("codec", PACKED)
@@ -70,17 +84,25 @@ def test_what_was_not_asked_for_is_named():
         decompress(b"x", codec="snappy", raw_size=1)
 
 
-def test_zstd_is_there_with_the_package():
+def test_zstd_is_there_with_the_package_or_the_compiled_codec():
     assert zstd_available() is True
 
 
-def test_without_a_package_there_is_no_zstd(monkeypatch):
+def test_only_the_compiled_codec_knows_zstd_without_a_package(monkeypatch, undone_by):
     def missing(name):
         raise ModuleNotFoundError(name)
 
     monkeypatch.setattr(module.importlib, "import_module", missing)
 
-    assert module._find_zstd() is None
+    assert zstd_available() is (undone_by == "compiled")
+    if undone_by == "compiled":
+        assert decompress(PACKED["zstd"], codec="zstd", raw_size=len(RAW)) == RAW
+
+
+def test_a_wish_for_an_unknown_codec_is_a_mistake_of_the_configuration(monkeypatch):
+    monkeypatch.setenv(FORCED, "fast")
+    with pytest.raises(ConfigError, match="'fast' is no codec"):
+        decompress(PACKED["lz4"], codec="lz4", raw_size=len(RAW))
 
 
 class StandardZstd:
