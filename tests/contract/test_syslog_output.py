@@ -247,6 +247,19 @@ def test_the_lease_is_looked_at_again_while_a_receiver_reads_slowly(
         lane = lane_to(siem.url)
         deliver(lane, gate, {0: framed(syslog_frames(0, 300, size=2000))})
 
+        assert gate.looks > 5
+
+
+@pytest.mark.parametrize("framing", ["lf", "octet-counting"])
+def test_once_the_gate_is_shut_each_frame_asks_it_again(
+    lane_to: Callable[..., Lane], gate: TestGate, framing: str
+) -> None:
+    gate.open = False
+    with SyslogEmulator(receive_buffer=4096) as siem:
+        siem.inject("slow", bytes_per_s=400_000)
+        lane = lane_to(siem.url, framing=framing)
+        deliver(lane, gate, {0: framed(syslog_frames(0, 300, size=2000), framing)})
+
         assert gate.sends > 5
 
 

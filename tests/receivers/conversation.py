@@ -55,6 +55,9 @@ class OpenGate:
     def before_send(self) -> None:
         self._look("to send")
 
+    def stands_open(self) -> bool:
+        return True
+
     def wait(self, seconds: float, why: str) -> None:
         self._look(why)
         self._never.wait(min(seconds, 0.2))

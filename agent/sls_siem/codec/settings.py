@@ -11,7 +11,7 @@ from sls_siem.errors import ConfigError
 if TYPE_CHECKING:
     from sls_siem.config.model import Config, SeverityMap
 
-SYSLOG_BATCH_BYTES = 256 * 1024
+SYSLOG_BATCH_BYTES = 1024 * 1024
 """Size of a syslog payload: few system calls, yet a broken connection sends little twice."""
 
 LEAST_HASH_KEY = 16

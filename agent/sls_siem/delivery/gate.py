@@ -69,6 +69,10 @@ class ShardGate:
         while not self._lease.valid():
             self.wait(LEASE_LOOK_S, "no heartbeat was answered for 80 % of the consumer group's timeout: sends stop")
 
+    def stands_open(self) -> bool:
+        """Look at the lease and the stop signal; see `Gate`."""
+        return not self._stop.over and self._lease.valid()
+
     def wait(self, seconds: float, why: str) -> None:
         """Sleep; see `Gate`."""
         self._health.hold(self._who, why)

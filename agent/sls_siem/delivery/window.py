@@ -6,6 +6,16 @@ import threading
 from collections import deque
 
 
+class _Waiter:
+    """A thread that waits for room; its lock opens when it was served, and wakes no other thread."""
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted = wanted
+        self.served = False
+        self.opens = threading.Lock()
+        self.opens.acquire()
+
+
 class Window:
     """A budget of bytes shared by all shards; whoever waits longest is served first.
 
@@ -16,39 +26,46 @@ class Window:
     def __init__(self, size: int) -> None:
         self.size = size
         self._free = size
-        self._queue: deque[object] = deque()
-        self._changed = threading.Condition()
+        self._queue: deque[_Waiter] = deque()
+        self._lock = threading.Lock()
 
     @property
     def used(self) -> int:
         """Bytes reserved now."""
-        with self._changed:
+        with self._lock:
             return self.size - self._free
 
     def reserve(self, wanted: int, timeout_s: float) -> bool:
         """Take `wanted` bytes (at most the whole window) out of the budget, waiting for at most `timeout_s`."""
-        wanted = min(wanted, self.size)
-        ticket = object()
-        with self._changed:
-            self._queue.append(ticket)
-            try:
-                granted = self._changed.wait_for(lambda: self._queue[0] is ticket and self._free >= wanted, timeout_s)
-                if granted:
-                    self._free -= wanted
-                return granted
-            finally:
-                self._queue.remove(ticket)
-                self._changed.notify_all()
+        waiter = _Waiter(min(wanted, self.size))
+        with self._lock:
+            self._queue.append(waiter)
+            self._serve()
+            if waiter.served:
+                return True
+        waiter.opens.acquire(timeout=timeout_s)
+        with self._lock:
+            if not waiter.served:
+                self._queue.remove(waiter)
+                self._serve()
+            return waiter.served
 
     def give_back(self, amount: int) -> None:
         """Return reserved bytes."""
         if amount <= 0:
             return
-        with self._changed:
+        with self._lock:
             self._free = min(self.size, self._free + amount)
-            self._changed.notify_all()
+            self._serve()
 
     def exceed(self, amount: int) -> None:
         """Take bytes that are already in memory: an answer was larger than what had been reserved for it."""
-        with self._changed:
+        with self._lock:
             self._free -= amount
+
+    def _serve(self) -> None:
+        while self._queue and self._queue[0].wanted <= self._free:
+            waiter = self._queue.popleft()
+            self._free -= waiter.wanted
+            waiter.served = True
+            waiter.opens.release()

@@ -292,6 +292,10 @@ class _Gate:
         if self.trouble:
             raise Stopped
 
+    def stands_open(self) -> bool:
+        """Patience is left."""
+        return not self.trouble
+
     def wait(self, seconds: float, why: str) -> None:
         """Sleep, unless that would take too long."""
         if time.monotonic() + seconds - self._moved_at > self._patience_s:

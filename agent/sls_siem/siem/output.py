@@ -61,6 +61,10 @@ class Gate(Protocol):
         """
         ...
 
+    def stands_open(self) -> bool:
+        """Tell whether `before_send` would return at once."""
+        ...
+
     def wait(self, seconds: float, why: str) -> None:
         """Sleep, announced to the watchdog and shown in `status` as the thing waited for; ends early to stop.
 

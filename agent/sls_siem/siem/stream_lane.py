@@ -63,6 +63,7 @@ class StreamLane:
         self._clock = clock
         self._gate = gate
         self._pending: deque[_Sent] = deque()
+        self._travelling: deque[_Sent] = deque()  # those of them that have not arrived
 
     # -- Lane -----------------------------------------------------------------------------------------------------
 
@@ -79,7 +80,9 @@ class StreamLane:
             self._gate.before_send()
             written, problem = self._write(stream, payload.data)
             if problem is None:
-                self._pending.append(_Sent(token, stream.mark()))
+                sent = _Sent(token, stream.mark())
+                self._pending.append(sent)
+                self._travelling.append(sent)
                 return self._settled()
             if written or self._pending:
                 return self._break(problem, token)
@@ -109,8 +112,12 @@ class StreamLane:
 
     def close(self) -> None:
         """See `Lane`."""
-        self._pending.clear()
+        self._forget()
         self._link.close()
+
+    def _forget(self) -> None:
+        self._pending.clear()
+        self._travelling.clear()
 
     def _look(self, *also: Token) -> Optional[Report]:
         """Look for the receiver's close; a report when it leaves something unsettled (with what was to follow)."""
@@ -125,7 +132,7 @@ class StreamLane:
     def _break(self, problem: Problem, *also: Token) -> Report:
         """Everything unsettled is lost: it must go out again, in order, before anything else."""
         lost = (*(sent.token for sent in self._pending), *also)
-        self._pending.clear()
+        self._forget()
         self._link.drop(problem)
         return Report(lost=lost, in_order=True)
 
@@ -158,12 +165,17 @@ class StreamLane:
         return place, None
 
     def _wait_for_room(self, stream: Stream, frames: Frames, place: int, moved_at: float) -> int:
-        """Wait for a slow receiver; returns up to where may be written without asking: to the end of this frame."""
+        """Wait for a slow receiver; returns up to where may be written without asking the gate again.
+
+        That is all while the gate stands open, else the end of this frame; to find it costs more than to write it.
+        """
         text = f"{self._link.url}: the receiver reads slowly"
         self._gate.busy(STALL_LOOK_S, text)
         stream.wait_writable(STALL_LOOK_S)
         if self._clock() - moved_at >= STALL_LOOK_S:
             self._gate.wait(0.0, text)
+        if self._gate.stands_open():
+            return frames.size
         # What TLS has encrypted already must be written, were it only to keep the connection.
         return frames.end_at_or_after(min(place + stream.held_back, frames.size))
 
@@ -174,11 +186,8 @@ class StreamLane:
         stream, now = self._link.stream, self._clock()
         if stream is None:
             return Report()
-        for sent in self._pending:
-            if sent.arrived_at is None:
-                if not stream.arrived(sent.mark):
-                    break
-                sent.arrived_at = now
+        while self._travelling and stream.arrived(self._travelling[0].mark):
+            self._travelling.popleft().arrived_at = now
         if self._pending and _age_s(self._pending[0], now) >= min(GOOD_AFTER_S, self._settings.settle_s):
             # Once more, behind what the kernel said about arrival: a close in between unsettles it.
             report = self._look()
@@ -214,7 +223,7 @@ class StreamLane:
         if not half_closed or stream.unacknowledged() or stream.reset_by_peer():
             return self._break(CLOSED)
         settled = tuple(sent.token for sent in self._pending)
-        self._pending.clear()
+        self._forget()
         self._link.worked()
         self._link.abort()
         return Report(settled=settled)

@@ -37,6 +37,22 @@ def test_the_window_grants_only_what_is_free_and_takes_back() -> None:
     assert 100 == window.used
 
 
+def test_who_gives_up_waiting_lets_the_next_one_in() -> None:
+    window = Window(100)
+    assert window.reserve(60, 0)
+    patient: list[bool] = []
+    large = threading.Thread(target=lambda: window.reserve(90, 0.3))
+    large.start()
+    _until(lambda: len(window._queue) == 1)
+    small = threading.Thread(target=lambda: patient.append(window.reserve(30, 10)))
+    small.start()
+    large.join()
+    small.join(5)
+
+    assert [True] == patient
+    assert 90 == window.used
+
+
 def test_a_wish_for_more_than_the_whole_window_gets_the_whole_window() -> None:
     window = Window(100)
 

@@ -45,6 +45,8 @@ class TestGate:
         self.retries: list[str] = []
         self.rejections: list[Rejection] = []
         self.sends = 0
+        self.looks = 0
+        self.open = True
         self.stopped = threading.Event()
         self.on_wait: list[Any] = []
         self._end = time.monotonic() + limit_s
@@ -52,6 +54,10 @@ class TestGate:
     def before_send(self) -> None:
         self._look()
         self.sends += 1
+
+    def stands_open(self) -> bool:
+        self.looks += 1
+        return self.open and not self.stopped.is_set()
 
     def wait(self, seconds: float, why: str) -> None:
         self._look()
