@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from sls_siem.cli.bench_case import CASES, Case
+from sls_siem.cli.bench_case import CASES, LOGS_PER_GROUP, Case
 from sls_siem.cli.bench_measure import Plan, Run, Shipper, Stage, measure
 from sls_siem.cli.bench_report import document
 from sls_siem.cli.demo_report import Progress
@@ -16,6 +16,8 @@ from tests.bench.baseline import SdkConsumer
 
 VENDOR = "SDK consumer, one POST per log"
 BATCHED = "SDK consumer, batched POSTs"
+JSON_LOGS = "HEC, ActionTrail JSON 1.4 kB"
+REFERENCE = "HEC, reference codec"
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,29 @@ def entries(outputs: tuple[str, ...]) -> list[Entry]:
         Entry(replace(plain, name=VENDOR), lambda stage, number: SdkConsumer(stage, "one", number)),
         Entry(replace(plain, name=BATCHED), lambda stage, number: SdkConsumer(stage, "batched", number)),
     ]
-    agents = [case for output in outputs for case in CASES[output]]
-    return found + [Entry(case, lambda stage, number: stage.agent(number)) for case in agents]
+    return found + [agent_entry(case) for output in outputs for case in CASES[output]]
+
+
+def agent_entry(case: Case) -> Entry:
+    """The agent in a case."""
+    return Entry(case, lambda stage, number: stage.agent(number))
+
+
+def more_entries() -> list[Entry]:
+    """Other logs, other shapes of log groups, fewer and more shards, the reference codec."""
+    plain = CASES["hec"][0]
+    cases = [
+        replace(plain, name=JSON_LOGS, profile="actiontrail", logs_per_group=LOGS_PER_GROUP["actiontrail"]),
+        replace(plain, name="HEC, WAF 4 kB", profile="waf", logs_per_group=LOGS_PER_GROUP["waf"]),
+        replace(plain, name="HEC, 5 logs in a group", logs_per_group=5),
+        replace(plain, name="HEC, 2000 logs in a group", logs_per_group=2000),
+        replace(plain, name="HEC, 1 shard", shards=1),
+        replace(plain, name="HEC, 10 shards", shards=10),
+        replace(plain, name="HEC, zstd from SLS", tables={"sls": {"compression": "zstd"}}),
+        replace(plain, name=REFERENCE, codec="reference"),
+        Case("syslog TCP, reference codec", "syslog", codec="reference"),
+    ]
+    return [agent_entry(case) for case in cases]
 
 
 def compare(chosen: list[Entry], plan: Plan) -> dict[str, Any]:
@@ -56,7 +79,7 @@ def compare(chosen: list[Entry], plan: Plan) -> dict[str, Any]:
         row["ratio"] = {
             name: round(row["raw_mb_per_cpu_s"]["median"] / medians[name], 2)
             for name in (VENDOR, BATCHED)
-            if not (name == BATCHED and row["case"] == VENDOR)
+            if name in medians and not (name == BATCHED and row["case"] == VENDOR)
         }
     return found
 

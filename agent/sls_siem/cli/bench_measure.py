@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Optional, Protocol
 
 from sls_siem.cli.bench_case import Case
 from sls_siem.cli.bench_certificate import Certificate, make_certificate
@@ -91,10 +91,14 @@ class Stage:
     Args:
         case: what is measured.
         folder: an empty one for its files.
+        mb_per_s: raw megabytes a second that appear in each shard; None has them all there from the start.
+        preloaded: False leaves the shards empty.
     """
 
-    def __init__(self, case: Case, folder: Path) -> None:
+    def __init__(self, case: Case, folder: Path, *, mb_per_s: Optional[float] = None, preloaded: bool = True) -> None:
         self.case = case
+        self.mb_per_s = mb_per_s
+        self._preloaded = preloaded
         self.folder = folder
         self._stack = ExitStack()
         self._certificate: Certificate
@@ -106,7 +110,8 @@ class Stage:
             with starting_children():
                 self.sls = self._stack.enter_context(SlsProcess(self.case.shards))
                 self.receiver = self._start_receiver()
-            self._preload()
+            if self._preloaded:
+                self._preload()
             self._stack = self._stack.pop_all()
         return self
 
@@ -123,6 +128,7 @@ class Stage:
                 logs_per_group=self.case.logs_per_group,
                 seed=shard,
                 repeat=_REPEAT,
+                **({"mb_per_s": self.mb_per_s} if self.mb_per_s else {}),
             )
 
     def _start_receiver(self) -> EmulatorProcess:
@@ -130,7 +136,7 @@ class Stage:
         if self.case.tls:
             self._certificate = make_certificate(self.folder)
             options = ["--tls-cert", str(self._certificate.cert_file), "--tls-key", str(self._certificate.key_file)]
-        return self._stack.enter_context(EmulatorProcess(self.case.output, self.case.receiver_settings(), options))
+        return self._stack.enter_context(EmulatorProcess(self.case.emulator, self.case.receiver_settings(), options))
 
     def arrived(self) -> int:
         """Events that the receiver has counted so far."""
@@ -141,10 +147,11 @@ class Stage:
         token_file = self.folder / "hec-token"
         token_file.write_text(str(self.receiver.addresses.get("token", "")), encoding="utf-8")
         tables = {"sls": self.sls.tables(f"bench-{number}")}
-        tables.update(self.case.agent_tables(self.receiver.addresses, str(token_file)))
+        for name, keys in self.case.agent_tables(self.receiver.addresses, str(token_file)).items():
+            tables.setdefault(name, {}).update(keys)
         if self.case.tls:
             tables["tls"] = {"ca_file": str(self._certificate.cert_file)}
-        return AgentProcess(self.folder / f"agent-{number}", tables, self.sls)
+        return AgentProcess(self.folder / f"agent-{number}", tables, self.sls, codec=self.case.codec)
 
 
 def measure(stage: Stage, plan: Plan, start: Callable[[int], Shipper]) -> list[Run]:

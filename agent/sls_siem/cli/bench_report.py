@@ -34,6 +34,8 @@ def summary(case: Case, runs: Sequence[Run]) -> dict[str, Any]:
         "output": case.output,
         "gzip": case.gzip,
         "tls": case.tls,
+        "acknowledge": case.acknowledge,
+        "codec": case.codec,
         "profile": case.profile,
         "raw_bytes_per_log": round(case.raw_bytes_per_log, 1),
         "shards": case.shards,

@@ -144,9 +144,10 @@ class AgentProcess:
         folder: an empty one, for its configuration, state, run-time files and log.
         tables: the configuration, by table and key.
         sls: whose access key it gets.
+        codec: the one it has to use; empty for what the environment says.
     """
 
-    def __init__(self, folder: Path, tables: Tables, sls: SlsProcess) -> None:
+    def __init__(self, folder: Path, tables: Tables, sls: SlsProcess, *, codec: str = "") -> None:
         folder.mkdir()
         self.config_path = folder / "agent.toml"
         self.config_path.write_text(_toml(tables), encoding="utf-8")
@@ -155,6 +156,8 @@ class AgentProcess:
         environ = {name: value for name, value in os.environ.items() if not _is_configuration(name)}
         environ.update(RUNTIME_DIRECTORY=str(folder / "run"), STATE_DIRECTORY=str(folder / "state"))
         environ.update(SLS_AK_ID=sls.key_id, SLS_AK_KEY=sls.key_secret)
+        if codec:
+            environ["SLS_SIEM_CODEC"] = codec
         self._process = self._start(environ, folder)
         self.pid = self._process.pid
 

@@ -54,6 +54,7 @@ queries are described in `control`:
 | `POST listen_again`, `POST flush` | `{}` |
 | `GET summary` | state, listening, counters, events held, open connections, accepted connections, store |
 | `GET faults`, `GET strikes`, `GET requests` | armed faults by number, strikes, request records |
+| `GET traces` | with `sink_trace`: when each request came, ids of its first and last event |
 
 Paths: `/services/collector`, `/event`, `/event/1.0`, `/raw`, `/raw/1.0`, `/ack`, `/health`, `/health/1.0` below it.
 Bench: `HecEmulator(mode="sink")` reads bodies into one buffer, counts bytes and `sink_needle`, parses nothing.
@@ -70,7 +71,7 @@ from sls_siem.emulator.control import Control, ControlServer, plain
 from sls_siem.emulator.hec_codes import Answer
 from sls_siem.emulator.hec_connection import Conversation
 from sls_siem.emulator.hec_faults import Fault, FaultPlan, Strike
-from sls_siem.emulator.hec_records import Counters, RequestRecord
+from sls_siem.emulator.hec_records import Counters, RequestRecord, Trace
 from sls_siem.emulator.hec_service import STATES, HecService
 from sls_siem.emulator.hec_settings import HecSettings, HecToken, settings_from, token_from
 from sls_siem.emulator.journal import JournalStore
@@ -179,6 +180,10 @@ class HecEmulator:
     def requests(self) -> list[RequestRecord]:
         """List the requests so far, each recorded just before its answer is sent."""
         return list(self._service.requests)
+
+    def traces(self) -> list[Trace]:
+        """List when which requests came, with `sink_trace`."""
+        return list(self._service.traces)
 
     def inject(self, fault: Union[str, Fault] = "", **fields: Any) -> int:
         """Arm a fault, given as one or by its kind and fields; returns its number.
@@ -330,6 +335,7 @@ class HecEmulator:
             "faults": lambda: plain(self.faults()),
             "strikes": self.strikes,
             "requests": self.requests,
+            "traces": self.traces,
         }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from dataclasses import dataclass
 from typing import Union
 
@@ -85,3 +87,25 @@ class Request:
     def channel(self) -> str:
         """The data channel as sent, "" when none was."""
         return self.head.headers.get("x-splunk-request-channel") or self.head.query.get("channel", "")
+
+
+_ID = re.compile(rb'"sls_id": ?"([^"]*)"')
+_NEAR = 4096
+"""The id of a request's last event lies within so many bytes of its end, if the event is not longer."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """When a request was there as a whole (epoch seconds), and the ids of its first and last event."""
+
+    at: float
+    first: str
+    last: str
+
+
+def trace_of(body: Union[bytes, bytearray], size: int) -> Trace:
+    """Look at the two ends of a plain body, of which only `size` bytes count."""
+    first = _ID.search(body, 0, size)
+    at_the_end = list(_ID.finditer(body, max(0, size - _NEAR), size))
+    ends = (first, at_the_end[-1] if at_the_end else first)
+    return Trace(time.time(), *("" if found is None else found[1].decode("latin-1") for found in ends))

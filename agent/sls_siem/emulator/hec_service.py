@@ -19,7 +19,7 @@ from sls_siem.emulator.hec_faults import Fault
 from sls_siem.emulator.hec_http import BadRequestError, BodyTooLargeError, Head, inflate
 from sls_siem.emulator.hec_indexer import Delays, Indexer
 from sls_siem.emulator.hec_objects import IndexRule, Reading, read_objects, read_raw
-from sls_siem.emulator.hec_records import Counters, Request, RequestRecord
+from sls_siem.emulator.hec_records import Counters, Request, RequestRecord, Trace, trace_of
 from sls_siem.emulator.hec_settings import HecSettings, HecToken, token_of
 from sls_siem.emulator.store import EventStore
 
@@ -61,6 +61,7 @@ class HecService:
         self.state = "ok"
         self.poison: dict[str, int] = {}
         self.requests: deque[RequestRecord] = deque(maxlen=200_000)
+        self.traces: deque[Trace] = deque(maxlen=200_000)
         self.indexers = [Indexer(store, f"hec-indexer-{number}") for number in range(settings.indexers)]
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
@@ -288,6 +289,8 @@ class HecService:
         assert isinstance(buffer, (bytes, bytearray))
         events = buffer.count(needle, 0, len(content)) if needle else 0
         self.count(wire_bytes=len(request.body), content_bytes=len(content), events=events)
+        if self.settings.sink_trace:
+            self.traces.append(trace_of(buffer, len(content)))
         return Reading()
 
     def _store(

@@ -55,6 +55,7 @@ class HecSettings:
         journal: file that every event is appended to when it is stored, before its acknowledgement can become true: a
             line each, id and digest, which outlive the process.
         sink_needle: what one event contains once, counted in plain bodies in sink mode; empty counts nothing.
+        sink_trace: in sink mode, note when each request came and which ids its first and last event have.
         sink_inflate: in sink mode, decompress gzip bodies so that bytes and needles are those of the content.
     """
 
@@ -74,6 +75,7 @@ class HecSettings:
     journal: str = ""
     sink_needle: str = '"sls_id"'
     sink_inflate: bool = False
+    sink_trace: bool = False
 
     @property
     def body_limit(self) -> int:

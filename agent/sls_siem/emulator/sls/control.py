@@ -21,7 +21,7 @@ POST, arguments in a JSON object:
     create-logstore shards ttl_days                      {"shards"}
     delete-logstore                                      {}
     append groups [shard received]                       {"shard", "position", "groups"}; groups are base64 LogGroups
-    preload shard logs [profile logs_per_group seed repeat]  {"shard", "position", "groups", "raw_bytes"}
+    preload shard logs [profile logs_per_group seed repeat mb_per_s]  {"shard", "position", "groups", "raw_bytes"}
     feed [profile logs logs_per_group groups_per_append mb_per_s shard seed first_seq]  as in feeds
     stop-feed feed                                       as in feeds
     split shard [key]                                    {"children"}
@@ -223,7 +223,10 @@ class Control:
         source = LogSource(args.get("profile", "nginx"), int(args.get("seed", 0)))
         logs, size = int(args["logs"]), int(args.get("logs_per_group", 100))
         groups = list(source.groups(logs, logs_per_group=size, time=int(self._emulator.clock.wall())))
-        appended = self._store(args).preload(int(args["shard"]), groups, repeat=int(args.get("repeat", 1)))
+        pace = float(args["mb_per_s"]) if args.get("mb_per_s") else None
+        appended = self._store(args).preload(
+            int(args["shard"]), groups, repeat=int(args.get("repeat", 1)), mb_per_s=pace
+        )
         return {**dataclasses.asdict(appended), "raw_bytes": sum(map(len, groups))}
 
     def _feed(self, args: _Arguments) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -72,6 +73,8 @@ class History:
         self._saves: deque[Save] = deque(maxlen=saves)
         self._heartbeats: deque[Heartbeat] = deque(maxlen=others)
         self._pulls: deque[Pull] = deque(maxlen=others)
+        self._calls = 0
+        self._counting = threading.Lock()
 
     @property
     def saves(self) -> list[Save]:
@@ -86,8 +89,16 @@ class History:
         return list(self._pulls.copy())
 
     def counts(self) -> dict[str, int]:
-        """Count the records that are kept."""
-        return {"saves": len(self._saves), "heartbeats": len(self._heartbeats), "pulls": len(self._pulls)}
+        """Count the records that are kept, and all calls ever made."""
+        with self._counting:
+            calls = self._calls
+        kept = {"saves": len(self._saves), "heartbeats": len(self._heartbeats), "pulls": len(self._pulls)}
+        return {**kept, "calls": calls}
+
+    def count_call(self) -> None:
+        """Count one call, whatever it is and however it is answered."""
+        with self._counting:
+            self._calls += 1
 
     def record_save(self, save: Save) -> None:
         self._saves.append(save)

@@ -81,6 +81,7 @@ class SlsService:
         if request.method == "CONNECT":
             text = b"this is an SLS emulator, not a proxy for https: use an http endpoint\n"
             return Answer(405, {"Content-Type": "text/plain", "Connection": "close"}, text)
+        self.history.count_call()
         call = classify(request)
         strikes = self.faults.strike(call)
         answer: Optional[Answer] = None

@@ -5,9 +5,11 @@ It must not know HTTP, consumer groups or compression. Its owner holds the lock.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Optional
 
 from sls_siem.emulator.loggroups import field, split_list
 
@@ -44,6 +46,29 @@ class StoredGroup:
     received: float
     trimmed: bool
     data: bytes
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Lets what a shard repeats appear evenly, instead of being there at once.
+
+    Args:
+        groups_per_s: so many log groups appear in a second.
+        since: epoch seconds at which the first one does.
+        wall: epoch seconds.
+    """
+
+    groups_per_s: float
+    since: float
+    wall: Callable[[], float]
+
+    def appeared(self) -> int:
+        """Log groups so far."""
+        return max(0, int((self.wall() - self.since) * self.groups_per_s))
+
+    def received(self, index: int) -> float:
+        """Epoch seconds at which the group with that number appears."""
+        return self.since + (index + 1) / self.groups_per_s
 
 
 @dataclass(frozen=True)
@@ -95,6 +120,7 @@ class Shard:
         self._keep_trimmed = keep_trimmed
         self._begin = base
         self._repeat = 1
+        self._pace: Optional[Pace] = None
         self._frames: list[bytes] = []
         self._ends: list[int] = [0]
         self._received: list[float] = []
@@ -107,7 +133,8 @@ class Shard:
     @property
     def end(self) -> int:
         """Position of the next group to come."""
-        return self.base + len(self._frames) * self._repeat
+        there = len(self._frames) * self._repeat
+        return self.base + (there if self._pace is None else min(there, self._pace.appeared()))
 
     @property
     def raw_bytes(self) -> int:
@@ -127,11 +154,11 @@ class Shard:
             self._received.append(received)
         return first
 
-    def repeat(self, times: int) -> None:
-        """Let what is stored now be followed by itself until it stands there `times` times."""
+    def repeat(self, times: int, pace: Optional[Pace] = None) -> None:
+        """Let what is stored now be followed by itself until it stands there `times` times, at a pace or at once."""
         if times < 1 or (times > 1 and not self._frames):
             raise ValueError(f"shard {self.number} cannot repeat {len(self._frames)} groups {times} times")
-        self._repeat = times
+        self._repeat, self._pace = times, pace
 
     # -------------------------------------------------------------------------------------------------------- reading
 
@@ -151,10 +178,15 @@ class Shard:
         return b"".join(self._frames[extent.first : extent.last])
 
     def received_at(self, position: int) -> float:
+        if self._pace is not None:
+            return self._pace.received(position - self.base)
         return self._received[(position - self.base) % len(self._frames)]
 
     def position_at(self, received: float) -> int:
         """Find the first group received then or later; the end when there is none."""
+        if self._pace is not None:
+            index = max(0, math.ceil((received - self._pace.since) * self._pace.groups_per_s) - 1)
+            return max(self._begin, min(self.end, self.base + index))
         index = bisect_left(self._received, received)
         if index == len(self._received):
             return self.end

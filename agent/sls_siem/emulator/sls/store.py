@@ -15,7 +15,7 @@ from sls_siem.emulator.loggroups import decode_group
 from sls_siem.emulator.sls.clock import Clock
 from sls_siem.emulator.sls.consumer_group import ConsumerGroup
 from sls_siem.emulator.sls.refusal import RefusalError, parameter_invalid, shard_missing
-from sls_siem.emulator.sls.shard import HASH_END, KeyRange, Shard, StoredGroup
+from sls_siem.emulator.sls.shard import HASH_END, KeyRange, Pace, Shard, StoredGroup
 
 # Positions look like the service's: far above 2**53, and never the same in two shards, so that a cursor that goes to
 # the wrong shard is refused. The second number is how far apart two shards start.
@@ -170,11 +170,24 @@ class Logstore:
             target = next(shard for shard in self._open_shards() if shard.keys.holds(key))
             return self.append(target.number, groups)
 
-    def preload(self, shard: int, groups: Sequence[bytes], *, repeat: int = 1) -> Appended:
-        """Store log groups and let them repeat: as much as a benchmark wants to read, for the memory of one round."""
+    def preload(
+        self, shard: int, groups: Sequence[bytes], *, repeat: int = 1, mb_per_s: Optional[float] = None
+    ) -> Appended:
+        """Store log groups and let them repeat: as much as a benchmark wants to read, for the memory of one round.
+
+        Args:
+            shard: its id.
+            groups: of one round.
+            repeat: rounds.
+            mb_per_s: raw megabytes (10**6) that appear in a second; None has all of them there at once.
+        """
         with self.lock:
             appended = self.append(shard, groups)
-            self.shard(appended.shard).repeat(repeat)
+            pace = None
+            if mb_per_s is not None:
+                per_group = sum(map(len, groups)) / len(groups)
+                pace = Pace(mb_per_s * 1e6 / per_group, self._clock.wall(), self._clock.wall)
+            self.shard(appended.shard).repeat(repeat, pace)
             return appended
 
     def take_seq(self, logs: int) -> int:
