@@ -199,7 +199,8 @@ def test_bench_prints_one_json_document(scratch: Path, capsys) -> None:
     assert bench("hec", as_json=True, plan=QUICK) == 0
     found = json.loads(capsys.readouterr().out)
 
-    assert ["HEC", "HEC, gzip (the default)"] == [row["case"] for row in found["results"]]
+    cases = ["HEC", "HEC, gzip (the default)", "HEC, TLS and gzip", "HEC, acknowledged"]
+    assert cases == [row["case"] for row in found["results"]]
     for row in found["results"]:
         assert 500 < row["raw_bytes_per_log"] < 600
         assert row["raw_mb_per_cpu_s"]["median"] > 1

@@ -91,7 +91,7 @@ def _compiled(undo: _Undo) -> _Undo:
         try:
             return undo(body, raw_size)
         except ValueError as exc:
-            raise DecompressError(str(exc)) from exc
+            raise DecompressError(f"x-log-bodyrawsize says {raw_size} bytes: {exc}") from exc
 
     return undo_or_say_why
 

@@ -89,7 +89,7 @@ def test_no_data_is_an_answer_whatever_stands_in_its_body():
         ({"x_log_count": "0"}, "x-log-count is 0, the body has 2 log groups"),
         ({"x_log_bodyrawsize": "0"}, "x-log-count is 2, the body has 0 log groups"),
         ({"x_log_bodyrawsize": "213"}, "cannot be used"),
-        ({"x_log_bodyrawsize": "215"}, "x-log-bodyrawsize says 215 bytes, the body has 214|lz4: 214 bytes came out, not 215"),
+        ({"x_log_bodyrawsize": "215"}, "x-log-bodyrawsize says 215 bytes"),
         ({"x_log_bodyrawsize": str(LARGEST_RAW_BYTES + 1)}, "more than 67108864 bytes are not taken"),
         ({"x_log_compresstype": "zip"}, "'zip', which was not asked for"),
         ({"x_log_compresstype": "zstd"}, "zstd: "),
