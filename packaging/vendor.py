@@ -268,6 +268,9 @@ def _place(name: str, archive: Path, pin: Pin | None) -> str | None:
     if ".dist-info/" in name:
         return name if METADATA_KEPT.search(name) else None
     if archive.suffix == ".whl":
+        # Texts of licences belong beside the others, also of what a wheel has compiled in.
+        if pin is not None and name == "isal/isa-l/LICENSE":
+            return f"{pin.name}-{pin.version}.dist-info/licenses/isa-l/LICENSE"
         return name
     assert pin is not None
     info = f"{pin.name.replace('-', '_')}-{pin.version}.dist-info"
