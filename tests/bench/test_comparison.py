@@ -30,7 +30,7 @@ def test_the_agent_ships_more_per_cpu_second_than_the_sdk_consumer() -> None:
     assert len(drawn.findall("{http://www.w3.org/2000/svg}rect")) == 4
 
 
-def test_the_compiled_codec_ships_five_times_as_much_and_acknowledgements_cost_little() -> None:
+def test_the_compiled_codec_ships_four_times_as_much_and_acknowledgements_cost_little() -> None:
     if compiled_codec() is None:
         pytest.skip("the compiled codec is not installed")
     plain = CASES["hec"][0]
