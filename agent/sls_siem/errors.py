@@ -154,3 +154,7 @@ class RejectedEventError(DeliveryError):
 
 class Stopped(Exception):  # noqa: N818 - a signal to unwind, not an error
     """The owner of this thread wants it to end; nothing was lost, nothing more may be sent."""
+
+
+class Rerouted(Stopped):
+    """What is waited for here is out of date: another output is in force, and what was not settled goes there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 
 import pytest
@@ -55,6 +56,36 @@ def test_another_siem_takes_over_without_loss_or_repetition(sls, hec, token_file
         assert set(expected) == first | second
         assert not hec.store.duplicates()
         assert not successor.store.duplicates()
+
+
+@pytest.mark.parametrize("output", ["hec", "syslog"])
+def test_the_right_address_ends_the_attempts_at_the_wrong_one(output, sls, hec, token_file, tmp_path, agents) -> None:
+    """As an operator does it at night: every shard is in the middle of a payload that nobody takes."""
+
+    nobody = socket.socket()
+    nobody.bind(("127.0.0.1", 0))  # and never listens
+
+    def tables(url: str | None):
+        wrong = f"{'http' if output == 'hec' else 'tcp'}://127.0.0.1:{nobody.getsockname()[1]}"
+        return hec_tables(sls, [url or wrong], token_file) if output == "hec" else syslog_tables(sls, url or wrong)
+
+    def holding_everywhere() -> bool:
+        status = agent.status()
+        return status["state"] == "holding" and all(row["unsettled_bytes"] for row in status["shards"])
+
+    with nobody, SyslogEmulator(framing="lf", rfc="5424") as syslog:
+        siem = hec if output == "hec" else syslog
+        for number in range(20):
+            fill(sls, number)
+        agent = started(agents, tmp_path, tables(None))
+        until(holding_everywhere)
+        agent.write_config(tables(siem.url))
+        reload(agent)
+        expected = Oracle(sls, agent.config_path).expected()
+        until(lambda: len(siem.store) >= len(expected), 15)
+
+        assert 0 == agent.stop()
+        assert Comparison() == siem.store.compare(expected)
 
 
 def test_a_rotated_token_and_key_are_taken_under_load(sls, hec, token_file, tmp_path, agents) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from sls_siem.delivery.stop import Stop
-from sls_siem.errors import Stopped
+from sls_siem.errors import Rerouted, Stopped
 from sls_siem.health import Health, Pulse
 from sls_siem.metrics import Metrics
 from sls_siem.siem.output import Rejection
 
 LEASE_LOOK_S = 0.2
+WAY_LOOK_S = 1.0
 
 
 class LeaseView(Protocol):
@@ -29,13 +31,49 @@ class Rejects(Protocol):
         ...
 
 
+class Pause:
+    """How the sender of one shard waits in the middle of a payload, for as long as its lane is the way out.
+
+    Args:
+        stop: ends every wait.
+        replaced: another way out is in force (`Outlet`).
+    """
+
+    def __init__(self, stop: Stop, replaced: Callable[[], bool]) -> None:
+        self._stop = stop
+        self._replaced = replaced
+        self._leaving = False
+
+    def leave(self) -> None:
+        """The lane is being left in good order: let it wait for its last answers."""
+        self._leaving = True
+
+    def wait(self, seconds: float) -> None:
+        """Sleep.
+
+        Raises:
+            Stopped: the shard ends.
+            Rerouted: the way out was replaced; a wait of 0 s, in the middle of a frame, does not look for that.
+        """
+        left_s = seconds
+        while True:
+            if self._stop.wait(min(left_s, WAY_LOOK_S)):
+                raise Stopped
+            if seconds > 0 and not self._leaving and self._replaced():
+                raise Rerouted
+            left_s -= WAY_LOOK_S
+            if left_s <= 0:
+                return
+
+
 class ShardGate:
     """Implements `siem.output.Gate` for the sender thread of one shard.
 
     Args:
         who: how `status` names the shard, such as `shard 3`.
         lease: asked before each send.
-        stop: ends every wait.
+        stop: ends every send.
+        pause: waits.
         pulse: the sender thread's sign of life.
         health: told what is waited for.
         metrics: counts retries.
@@ -48,6 +86,7 @@ class ShardGate:
         *,
         lease: LeaseView,
         stop: Stop,
+        pause: Pause,
         pulse: Pulse,
         health: Health,
         metrics: Metrics,
@@ -56,6 +95,7 @@ class ShardGate:
         self._who = who
         self._lease = lease
         self._stop = stop
+        self._pause = pause
         self._pulse = pulse
         self._health = health
         self._metrics = metrics
@@ -77,9 +117,12 @@ class ShardGate:
         """Sleep; see `Gate`."""
         self._health.hold(self._who, why)
         self._pulse.waiting(seconds, why)
-        if self._stop.wait(seconds):
-            raise Stopped
+        self._pause.wait(seconds)
         self._pulse.moved()
+
+    def leave(self) -> None:
+        """The lane is being left in good order."""
+        self._pause.leave()
 
     def busy(self, seconds: float, why: str) -> None:
         """Announce one exchange; see `Gate`."""

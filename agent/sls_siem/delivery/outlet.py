@@ -1,7 +1,7 @@
 """The way out in force: it can be replaced while shards are being shipped (SIGHUP).
 
-Each sender looks at the generation between two batches; with a new one it settles what it can on its old lane, reads
-the rest again, and goes on through a lane of the new output.
+Each sender looks at the generation between two batches and in every pause between two attempts; with a new one it
+settles what it can on its old lane, reads the rest again, and goes on through a lane of the new output.
 """
 
 from __future__ import annotations

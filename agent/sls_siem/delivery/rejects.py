@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import Optional
 
 from sls_siem.dead_letter import DeadLetter, DeadLetterError, DeadLetters
-from sls_siem.delivery.stop import Stop
-from sls_siem.errors import Stopped
+from sls_siem.delivery.gate import Pause
 from sls_siem.health import Health, Pulse
 from sls_siem.metrics import Metrics
 
@@ -25,7 +24,7 @@ class RejectPolicy:
     Args:
         letters: the instance's dead letters; None means `on_reject = "hold"`.
         who: how `status` names the shard.
-        stop: ends every wait.
+        pause: waits.
         pulse: the sender thread's sign of life.
         health: told while the shard holds.
         metrics: counts the letters.
@@ -37,7 +36,7 @@ class RejectPolicy:
         letters: Optional[DeadLetters],
         *,
         who: str,
-        stop: Stop,
+        pause: Pause,
         pulse: Pulse,
         health: Health,
         metrics: Metrics,
@@ -45,7 +44,7 @@ class RejectPolicy:
     ) -> None:
         self._letters = letters
         self._who = who
-        self._stop = stop
+        self._pause = pause
         self._pulse = pulse
         self._health = health
         self._metrics = metrics
@@ -55,7 +54,7 @@ class RejectPolicy:
         """Return once the letter is durable; hold for as long as it cannot be, or may not be given up.
 
         Raises:
-            Stopped: the shard ends; the event is not settled.
+            Stopped: the shard ends, or the way out was replaced; the event is not settled.
         """
         if self._letters is None:
             self._hold_for_ever(letter)
@@ -92,5 +91,4 @@ class RejectPolicy:
 
     def _wait(self) -> None:
         self._pulse.waiting(HOLD_LOOK_S, "holding at a refused event")
-        if self._stop.wait(HOLD_LOOK_S):
-            raise Stopped
+        self._pause.wait(HOLD_LOOK_S)

@@ -20,7 +20,7 @@ from sls_siem.delivery.outlet import Outlet, Way
 from sls_siem.delivery.progress import Item, Progress
 from sls_siem.delivery.rejects import RejectPolicy
 from sls_siem.delivery.stop import Stop
-from sls_siem.errors import CodecError, Stopped
+from sls_siem.errors import CodecError, Rerouted, Stopped
 from sls_siem.health import Pulse
 from sls_siem.metrics import Metrics
 from sls_siem.siem.output import Lane, Rejection, Report
@@ -89,7 +89,10 @@ class Sender:
         """Ship until told to stop, then settle what is in flight as far as the drain allows."""
         try:
             while not self._stop.asked:
-                self._step()
+                try:
+                    self._step()
+                except Rerouted:
+                    self._change_way()
             self._absorb(self._lane.poll())
         except Stopped:
             LOG.debug("shard %d: sender stopped", self._shard)
@@ -104,6 +107,7 @@ class Sender:
     def _change_way(self) -> None:
         """Leave the old lane in good order and go on through the new output; nothing is lost, little sent twice."""
         seconds = min(LEAVE_LANE_S, self._stop.remaining_s())
+        self._gate.leave()
         self._pulse.waiting(seconds, "leaving the old output")
         self._absorb(self._lane.finish(seconds))
         self._lane.close()
@@ -223,7 +227,14 @@ class Sender:
             encoder = self._way.notices or self._way.encoder
             for encoded in encoder.encode(notice_batch(notice.letter, self._host)):
                 if isinstance(encoded, Payload):
-                    self._absorb(self._lane.send(encoded, notice))
+                    self._absorb(self._send_notice(encoded, notice))
+
+    def _send_notice(self, payload: Payload, notice: Notice) -> Report:
+        try:
+            return self._lane.send(payload, notice)
+        except Rerouted:
+            self._notices.append(notice)
+            raise
 
     # --- log groups that cannot be walked ---
 

@@ -11,7 +11,7 @@ from random import Random
 from typing import Optional
 
 from sls_siem.delivery.checkpoint import CheckpointSaver
-from sls_siem.delivery.gate import LeaseView, ShardGate
+from sls_siem.delivery.gate import LeaseView, Pause, ShardGate
 from sls_siem.delivery.lag import Retention
 from sls_siem.delivery.outlet import Outlet, Way
 from sls_siem.delivery.pacing import Pacer
@@ -272,11 +272,12 @@ class ShardWorker:
         shared = self._shared
 
         def open_lane(sender: Sender, way: Way) -> tuple[Lane, ShardGate, RejectPolicy]:
-            gate = self._make_gate(sender, pulse)
+            pause = Pause(self._stop, lambda: shared.outlet.current()[1] is not way)
+            gate = self._make_gate(sender, pause, pulse)
             policy = RejectPolicy(
                 way.letters,
                 who=f"shard {self.shard}",
-                stop=self._stop,
+                pause=pause,
                 pulse=pulse,
                 health=shared.health,
                 metrics=shared.metrics,
@@ -295,11 +296,12 @@ class ShardWorker:
             host=shared.settings.host,
         )
 
-    def _make_gate(self, sender: Sender, pulse: Pulse) -> ShardGate:
+    def _make_gate(self, sender: Sender, pause: Pause, pulse: Pulse) -> ShardGate:
         return ShardGate(
             f"shard {self.shard}",
             lease=self._shared.lease,
             stop=self._stop,
+            pause=pause,
             pulse=pulse,
             health=self._shared.health,
             metrics=self._shared.metrics,

@@ -68,8 +68,10 @@ class Gate(Protocol):
     def wait(self, seconds: float, why: str) -> None:
         """Sleep, announced to the watchdog and shown in `status` as the thing waited for; ends early to stop.
 
+        With 0 s it only shows what is waited for.
+
         Raises:
-            Stopped: the owner wants the thread to end.
+            Stopped: the owner wants the thread to end, or (not with 0 s) to leave this output.
         """
         ...
 

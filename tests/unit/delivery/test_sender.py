@@ -12,7 +12,7 @@ import pytest
 from sls_siem.codec import EncoderSettings, HecSettings, count_events, make_encoder
 from sls_siem.codec.model import Batch, Payload
 from sls_siem.dead_letter import DeadLetters
-from sls_siem.delivery.gate import ShardGate
+from sls_siem.delivery.gate import Pause, ShardGate
 from sls_siem.delivery.limits import RateLimit
 from sls_siem.delivery.notice import TOPIC
 from sls_siem.delivery.outlet import Outlet, Way
@@ -21,7 +21,7 @@ from sls_siem.delivery.rejects import RejectPolicy
 from sls_siem.delivery.sender import Notice, Sender
 from sls_siem.delivery.stop import Stop
 from sls_siem.emulator.loggroups import make_group
-from sls_siem.errors import Stopped
+from sls_siem.errors import Rerouted, Stopped
 from sls_siem.health import Health
 from sls_siem.metrics import Metrics
 from sls_siem.siem.output import Rejection, Report
@@ -102,8 +102,9 @@ class Setting:
         )
 
     def open_lane(self, sender: Sender, way: Way):
-        common = {"stop": self.stop, "pulse": self.pulse, "health": self.health, "metrics": self.metrics}
-        self.gate = ShardGate("shard 0", lease=self.lease, rejects=sender, **common)
+        pause = Pause(self.stop, lambda: self.outlet.current()[1] is not way)
+        common = {"pause": pause, "pulse": self.pulse, "health": self.health, "metrics": self.metrics}
+        self.gate = ShardGate("shard 0", lease=self.lease, stop=self.stop, rejects=sender, **common)
         policy = RejectPolicy(way.letters, who="shard 0", written=sender.written, **common)
         return way.output.lane, self.gate, policy
 
@@ -239,6 +240,86 @@ def test_a_new_way_out_gets_what_the_old_one_did_not_settle(tmp_path: Path) -> N
     assert [] == one.lane.sent
 
 
+def test_a_new_way_out_ends_the_attempts_on_the_old_one(tmp_path: Path) -> None:
+    one = Setting(tmp_path)
+
+    def try_for_ever(_payload, _token):
+        while True:
+            one.gate.wait(30, "its certificate is not accepted")
+
+    one.lane.script = [try_for_ever]
+    one.queue([group("a")])
+    one.thread.start()
+    until(lambda: "certificate" in one.health.holds().get("shard 0", ""))
+    successor = Lane()
+    one.outlet.replace(one.way(successor))
+    until(one.progress.has_lost)
+    one.queue([group("a")])
+    until(lambda: successor.sent)
+    one.stop.now()
+    one.thread.join(10)
+
+    assert (["a"], [], {}) == (seqs(successor), one.lane.sent, one.health.holds())
+
+
+def test_a_notice_that_waits_for_the_old_way_out_goes_by_the_new_one(tmp_path: Path) -> None:
+    one = Setting(tmp_path)
+
+    def refuse(payload, token):
+        one.gate.reject(Rejection(payload, 0, "invalid-event", "Invalid data format"))
+        return Report(settled=(token,))
+
+    class NoNotices(Lane):
+        def send(self, payload: Payload, token: object) -> Report:
+            if isinstance(token, Notice):
+                one.gate.wait(30, "the SIEM is away")
+            return super().send(payload, token)
+
+    old, successor = NoNotices(), Lane()
+    old.script = [refuse]
+    one.outlet.replace(one.way(old))
+    one.thread.start()
+    until(lambda: one.sender._generation == 2)
+    one.queue([group("a")])
+    until(lambda: "away" in one.health.holds().get("shard 0", ""))
+    one.outlet.replace(one.way(successor))
+    until(lambda: successor.notices)
+    one.stop.now()
+    one.thread.join(10)
+
+    assert [] == old.notices
+
+
+def test_the_last_answers_of_the_old_way_out_are_waited_for(tmp_path: Path) -> None:
+    one = Setting(tmp_path)
+    waited: list[bool] = []
+
+    class Slow(Lane):
+        def finish(self, deadline_s: float) -> Report:
+            one.gate.wait(0.1, "waiting for the last acknowledgements")
+            waited.append(True)
+            return super().finish(deadline_s)
+
+    one.outlet.replace(one.way(Slow()))
+    one.thread.start()
+    until(lambda: one.sender._generation == 2)
+    one.outlet.replace(one.way(Lane()))
+    until(lambda: one.sender._generation == 3)
+    one.stop.now()
+    one.thread.join(10)
+
+    assert [True] == waited
+
+
+def test_a_pause_in_the_middle_of_a_frame_is_not_cut_off(tmp_path: Path) -> None:
+    one = Setting(tmp_path)
+    one.outlet.replace(one.way(Lane()))
+
+    one.gate.wait(0.0, "the receiver reads slowly")
+    with pytest.raises(Rerouted):
+        one.gate.wait(0.01, "connecting again")
+
+
 def test_a_refused_event_becomes_a_dead_letter_and_is_announced_without_its_content(tmp_path: Path) -> None:
     one = Setting(tmp_path)
 
@@ -278,6 +359,30 @@ def test_with_on_reject_hold_the_shard_stays_at_the_refused_event() -> None:
     one.thread.join(10)
     assert BASE == one.progress.position
     assert [] == one.lane.sent
+
+
+def test_a_shard_that_holds_at_a_refused_event_goes_on_when_dead_letters_are_allowed(tmp_path: Path) -> None:
+    one = Setting(None)
+
+    def refuse(payload, token):
+        one.gate.reject(Rejection(payload, 0, "invalid-event", "Invalid data format"))
+        return Report(settled=(token,))
+
+    one.lane.script = [refuse]
+    one.queue([group("a")])
+    one.thread.start()
+    until(lambda: "on_reject is hold" in one.health.holds().get("shard 0", ""))
+    successor = Lane()
+    successor.script = [refuse]
+    one.letters = DeadLetters(tmp_path, 10**6)
+    one.outlet.replace(one.way(successor))
+    until(one.progress.has_lost)
+    one.queue([group("a")])
+    until(lambda: successor.notices)
+    one.stop.now()
+    one.thread.join(10)
+
+    assert [f"0-{BASE}-0"] == [letter.event_id for letter in one.letters.letters()]
 
 
 def test_a_read_only_state_directory_holds_the_shard_and_says_so(tmp_path: Path) -> None:
