@@ -118,6 +118,12 @@ class Setting:
         batch = Batch(0, job.position, job.position + len(groups), len(groups), body, skip=job.skip, limit=job.limit)
         assert self.progress.put(job, batch, len(body), held=count_events(body))
 
+    def go_on_by(self, lane: Lane) -> None:
+        """Replace the way out, and pull what was lost with the old one: one group with one log."""
+        self.outlet.replace(self.way(lane))
+        until(self.progress.has_lost)
+        self.queue([group("a")])
+
     def run_until(self, condition) -> None:
         self.thread.start()
         try:
@@ -227,15 +233,13 @@ def test_a_new_way_out_gets_what_the_old_one_did_not_settle(tmp_path: Path) -> N
     one.thread.start()
     until(lambda: one.progress.unsettled_bytes > 0)
     successor = Lane()
-    one.outlet.replace(one.way(successor))
-    until(one.progress.has_lost)
-    assert one.lane.finished
-    assert one.lane.closed
-    one.queue([group("a")])
+    one.go_on_by(successor)
     until(lambda: successor.sent)
     one.stop.now()
     one.thread.join(10)
 
+    assert one.lane.finished
+    assert one.lane.closed
     assert ["a"] == seqs(successor)
     assert [] == one.lane.sent
 
@@ -252,9 +256,7 @@ def test_a_new_way_out_ends_the_attempts_on_the_old_one(tmp_path: Path) -> None:
     one.thread.start()
     until(lambda: "certificate" in one.health.holds().get("shard 0", ""))
     successor = Lane()
-    one.outlet.replace(one.way(successor))
-    until(one.progress.has_lost)
-    one.queue([group("a")])
+    one.go_on_by(successor)
     until(lambda: successor.sent)
     one.stop.now()
     one.thread.join(10)
@@ -375,9 +377,7 @@ def test_a_shard_that_holds_at_a_refused_event_goes_on_when_dead_letters_are_all
     successor = Lane()
     successor.script = [refuse]
     one.letters = DeadLetters(tmp_path, 10**6)
-    one.outlet.replace(one.way(successor))
-    until(one.progress.has_lost)
-    one.queue([group("a")])
+    one.go_on_by(successor)
     until(lambda: successor.notices)
     one.stop.now()
     one.thread.join(10)
