@@ -170,7 +170,7 @@ def test_an_end_after_so_many_bytes(siem: SyslogEmulator, sock: socket.socket) -
 
 @pytest.mark.parametrize("kind", ["half_open", "kill_unread"])
 def test_reading_stops_and_bytes_lie_unread(siem: SyslogEmulator, sock: socket.socket, kind: str) -> None:
-    siem.inject(kind, after_frames=2, delay_s=0.3, count=1)
+    siem.inject(kind, after_frames=2, delay_s=2, count=1)
     sock.sendall(lines(*names(2)))
     assert wait_until(siem.strikes)
     sent = fill(sock)

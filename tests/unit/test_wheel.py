@@ -43,7 +43,7 @@ def test_the_wheel_needs_only_what_contributing_argues_for() -> None:
     needed = [line for line in importlib.metadata.requires("sls-siem-agent") or () if "extra ==" not in line]
     names = {line.partition(";")[0].split("<")[0].split(">")[0].strip().replace("_", "-") for line in needed}
 
-    assert names == {"aliyun-log-python-sdk", "lz4", "prometheus-client", "requests", "sdnotify", "tomli"}
+    assert names == {"aliyun-log-python-sdk", "isal", "lz4", "prometheus-client", "requests", "sdnotify", "tomli"}
 
 
 def test_the_version_is_three_numbers() -> None:
