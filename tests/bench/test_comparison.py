@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
@@ -32,6 +33,7 @@ def test_the_agent_ships_more_per_cpu_second_than_the_sdk_consumer() -> None:
 
 def test_the_compiled_codec_ships_four_times_as_much_and_acknowledgements_cost_little() -> None:
     if compiled_codec() is None:
+        assert os.environ.get("CI") != "true", "the compiled codec is not installed"
         pytest.skip("the compiled codec is not installed")
     plain = CASES["hec"][0]
     acknowledged = next(case for case in CASES["hec"] if case.acknowledge)

@@ -1,4 +1,4 @@
-"""The ways to break the agent fit the agent as it is."""
+"""The ways to break the agent fit the agent as it is; that each is noticed shows `python -m tests.faults.broken`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.faults.broken import BREAKS, ROOT, Break, broken_copy
 
 
 @pytest.mark.parametrize("one", BREAKS, ids=lambda one: one.name)
-def test_each_way_to_break_it_still_breaks_it(one: Break, tmp_path: Path) -> None:
+def test_each_way_to_break_it_fits_the_agent_as_it_is(one: Break, tmp_path: Path) -> None:
     broken = broken_copy(one, tmp_path) / "sls_siem" / one.path
     sound = ROOT / "agent" / "sls_siem" / one.path
 

@@ -36,6 +36,7 @@ def test_zstd_frames_are_undone(data):
 def test_nonsense_is_a_typed_error(junk, size):
     for undo in (library()._library.lz4_decompress, library()._library.zstd_decompress):
         try:
-            undo(junk, size)
+            undone = undo(junk, size)
         except ValueError:
             continue
+        assert len(undone) == size
