@@ -15,7 +15,8 @@ AgentError
     ├── TransientDeliveryError      worth sending again, not before `retry_after_s`
     └── RejectedEventError          the SIEM proved that it will never take event `event_index` of this payload
 
-Stopped (a BaseException-free signal, not an AgentError) unwinds a blocking call whose owner was told to stop.
+Stopped (a signal to unwind, not an AgentError) ends a blocking call whose owner was told to stop
+└── Rerouted                        the way out was replaced by a reload: what is not settled goes to the new one
 """
 
 from __future__ import annotations

@@ -18,10 +18,10 @@ def test_every_class_stands_in_the_tree_at_the_top_of_the_module(cls: type) -> N
     assert cls.__name__ in (errors.__doc__ or "")
 
 
-def test_everything_but_a_stop_is_an_agent_error() -> None:
-    outside = [cls for cls in _classes() if not issubclass(cls, errors.AgentError)]
+def test_everything_but_a_signal_to_unwind_is_an_agent_error() -> None:
+    outside = {cls for cls in _classes() if not issubclass(cls, errors.AgentError)}
 
-    assert outside == [errors.Stopped]
+    assert outside == {errors.Stopped, errors.Rerouted}
 
 
 def test_a_configuration_error_carries_every_problem() -> None:
