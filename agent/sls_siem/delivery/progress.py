@@ -299,11 +299,11 @@ class Progress:
         if not (report.settled or report.lost or report.in_order):
             return Settled()
         with self._changed:
-            entries = [token for token in report.settled if isinstance(token, Entry) and self._ledger.settle(token)]
-            settled = Settled(
-                sum(max(0, entry.span.events - entry.omitted) for entry in entries),
-                sum(entry.size for entry in entries),
-            )
+            events = size = 0
+            for token in report.settled:
+                if isinstance(token, Entry) and self._ledger.settle(token):
+                    events += max(0, token.span.events - token.omitted)
+                    size += token.size
             lost = [token for token in report.lost if isinstance(token, Entry)]
             for entry in lost:
                 self._ledger.lose(entry)
@@ -312,7 +312,7 @@ class Progress:
             else:
                 self._again.extend(self._job_for(entry) for entry in lost if not entry.settled)
             self._changed.notify_all()
-            return settled
+            return Settled(events, size)
 
     def read_again(self, *, alone_until: Optional[int] = None) -> None:
         """Pull everything that was not handed over once more, one group at a time up to `alone_until`."""

@@ -105,6 +105,7 @@ class HttpConnection:
             self._proxy_authorization = _basic(proxy_parts)
         self._wire: Optional[Wire] = None
         self._exchanges = 0
+        self._last: tuple[object, list[str]] = (None, [])
 
     @property
     def fresh(self) -> bool:
@@ -231,6 +232,19 @@ class HttpConnection:
             raise HttpConnectError(f"{self._peer} sent bytes of its own behind CONNECT", sent=False)
 
     def _request(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> bytes:
+        lines = self._lines(method, target, headers)
+        if (body or method not in {"GET", "DELETE"}) and not any(name.lower() == "content-length" for name in headers):
+            lines = [*lines, f"Content-Length: {len(body)}"]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+    def _lines(self, method: str, target: str, headers: Mapping[str, str]) -> list[str]:
+        """Check and write all but the body's length; the same again for what is asked for again."""
+        asked = (method, target, dict(headers))
+        if asked != self._last[0]:
+            self._last = (asked, self._new_lines(method, target, headers))
+        return self._last[1]
+
+    def _new_lines(self, method: str, target: str, headers: Mapping[str, str]) -> list[str]:
         if _PRINTABLE.fullmatch(target) is None:
             raise HttpProtocolError(f"request target {target!r} is not percent-encoded", sent=False)
         direct = self._proxy is None or self._secure
@@ -243,11 +257,9 @@ class HttpConnection:
             lines.append(f"{name}: {value}")
         if "host" not in given:
             lines.insert(1, f"Host: {self._authority}")
-        if "content-length" not in given and (body or method not in {"GET", "DELETE"}):
-            lines.append(f"Content-Length: {len(body)}")
         if self._proxy_authorization and not self._secure:
             lines.append(f"Proxy-Authorization: {self._proxy_authorization}")
-        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+        return lines
 
     @property
     def _peer(self) -> str:

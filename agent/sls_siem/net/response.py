@@ -8,7 +8,9 @@ of one over all of them.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sls_siem.net.deadline import Deadline
 from sls_siem.net.wire import Wire
@@ -19,7 +21,7 @@ MOST_INTERIM = 10
 CHUNK_LINE_BYTES = 4096
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?")
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 
 
@@ -33,7 +35,7 @@ class Head:
 
     version: int
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
 
     @property
     def keeps_alive(self) -> bool:
@@ -85,6 +87,7 @@ def read_body(wire: Wire, head: Head, max_body: int, deadline: Deadline) -> tupl
     return wire.read_exactly(_checked_length(length, max_body), deadline), True
 
 
+@lru_cache(maxsize=32)  # a busy server's answers have the same head for a second: only its date changes
 def _parse(raw: bytes) -> Head:
     status_line, *lines = raw[:-4].split(b"\r\n")
     match = _STATUS_LINE.fullmatch(status_line)
@@ -94,14 +97,21 @@ def _parse(raw: bytes) -> Head:
         raise MalformedError(f"{len(lines)} headers, {MOST_HEADERS} are allowed")
     headers: dict[str, str] = {}
     for line in lines:
-        name, colon, value = line.decode("latin-1").partition(":")
-        if not colon or _NAME.fullmatch(name) is None:
+        written, colon, rest = line.partition(b":")
+        name = _field_name(written)
+        if not (colon and name):
             raise MalformedError(f"header line {line[:60]!r}")
-        name, value = name.lower(), value.strip(" \t")
+        value = rest.strip(b" \t").decode("latin-1")
         if name in headers and not (name == "content-length" and headers[name] == value):
             value = f"{headers[name]}, {value}"
         headers[name] = value
     return Head(int(match[1]), int(match[2]), headers)
+
+
+@lru_cache(maxsize=256)
+def _field_name(written: bytes) -> str:
+    """Put a header's name in lower case; empty when it is none. Answers have few names, again and again."""
+    return written.decode("ascii").lower() if _NAME.fullmatch(written) else ""
 
 
 def _checked_length(text: str, max_body: int) -> int:

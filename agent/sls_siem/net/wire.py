@@ -7,7 +7,8 @@ import socket
 
 from sls_siem.net.deadline import Deadline
 
-SEND_BYTES = 262144
+SEND_BYTES = 1 << 20
+PIECE_BYTES = 1 << 20
 READ_BYTES = 16384  # a greater buffer costs the allocator more than the whole receive of a small answer
 
 
@@ -27,14 +28,12 @@ class Wire:
         self.sock = sock
         self.received = 0
         self._held = b""
+        self._unasked = select.poll()
+        self._unasked.register(sock, select.POLLIN)
 
     def idle(self) -> bool:
         """Tell whether nothing has arrived unasked, such as the peer's close of a connection that was kept."""
-        if self._held:
-            return False
-        poller = select.poll()
-        poller.register(self.sock, select.POLLIN)
-        return not poller.poll(0)
+        return not (self._held or self._unasked.poll(0))
 
     def send(self, data: bytes, deadline: Deadline) -> None:
         view = memoryview(data)
@@ -84,19 +83,17 @@ class Wire:
             self._held = held[size:]
             return held[:size]
         self._held = b""
-        data = bytearray(size)
-        data[: len(held)] = held
-        self._fill(memoryview(data)[len(held) :], deadline)
-        return bytes(data)
-
-    def _fill(self, room: memoryview, deadline: Deadline) -> None:
-        while room:
+        pieces = [held]
+        left = size - len(held)
+        while left:
             self.sock.settimeout(deadline.remaining())
-            got = self.sock.recv_into(room)
-            if not got:
+            piece = self.sock.recv(min(left, PIECE_BYTES))
+            if not piece:
                 raise ClosedError("the peer closed the connection")
-            self.received += got
-            room = room[got:]
+            self.received += len(piece)
+            left -= len(piece)
+            pieces.append(piece)
+        return b"".join(pieces)
 
     def close(self) -> None:
         self.sock.close()

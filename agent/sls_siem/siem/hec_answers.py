@@ -10,7 +10,8 @@ import enum
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Optional
 
 from sls_siem.retry import parse_retry_after
@@ -142,6 +143,18 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, wall_time:
         body: whole body, of whatever form.
         wall_time: epoch seconds now, for a `Retry-After` that is a date.
     """
+    answer = _read(status, body)
+    asked = headers.get("retry-after")
+    if asked is None:
+        return answer
+    return replace(
+        answer,
+        retry_after_s=parse_retry_after(asked, clock=lambda: wall_time, longest_s=LONGEST_RETRY_AFTER_S),
+    )
+
+
+@lru_cache(maxsize=8)  # nearly all answers are the same few bytes, and to read them costs as much as to ask
+def _read(status: int, body: bytes) -> Answer:
     members = read_object(body)
     code = _natural(members.get("code"))
     text = members.get("text")
@@ -152,9 +165,7 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, wall_time:
         text=_text(status, code, words),
         number=_natural(members.get("invalid-event-number")),
         ack_id=_natural(members.get("ackId")),
-        retry_after_s=parse_retry_after(
-            headers.get("retry-after"), clock=lambda: wall_time, longest_s=LONGEST_RETRY_AFTER_S
-        ),
+        retry_after_s=None,
         meaning=meaning_of(status, code),
     )
 

@@ -90,6 +90,9 @@ class Rotation:
 
         Without any, the one whose pause ends first.
         """
+        preferred = self._addresses[first]
+        if not preferred.failures and not preferred.free_at:  # the usual case, without the lock
+            return Choice(first, 0.0, returning=False, why="")
         with self._lock:
             now = self._clock()
             order = [(first + step) % len(self._addresses) for step in range(len(self._addresses))]
