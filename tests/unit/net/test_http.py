@@ -377,6 +377,34 @@ def test_one_connection_serves_many_exchanges():
         assert (here.listener.accepted, fresh) == (1, [True, False, False, False])
 
 
+def test_each_request_has_its_own_headers_and_length():
+    asked = [("/a", {"Host": "h", "X": "1"}, b"abc"), ("/a", {"Host": "h", "X": "1"}, b"abcde")]
+    asked += [("/a", {"Host": "h", "X": "2"}, b""), ("/b", {"Host": "h", "X": "2"}, b"abc")]
+    headers = {"Host": "h"}
+    with peer(answering(*[NO_BODY] * 4)) as here:
+        connection = client(here.url)
+        for target, given, body in asked:
+            headers.update(given)  # the caller's own mapping, changed between two requests
+            connection.exchange("POST", target, headers, body, timeout_s=10, max_body=10)
+        with pytest.raises(HttpProtocolError):
+            get(connection, "/b", {**headers, "X": "2\r\nY: 1"})
+
+        assert [(sent.line.split()[1], sent.headers["X"], sent.body) for sent in here.requests] == [
+            ("/a", "1", b"abc"),
+            ("/a", "1", b"abcde"),
+            ("/a", "2", b""),
+            ("/b", "2", b"abc"),
+        ]
+
+
+def test_answers_with_the_same_head_are_told_apart_by_their_bodies():
+    with peer(answering(ok(b"1", "X: a"), ok(b"2", "X: a"), ok(b"3", "X: b"))) as here:
+        connection = client(here.url)
+        answers = [get(connection) for _ in range(3)]
+
+        assert [(each.body, each.headers["x"]) for each in answers] == [(b"1", "a"), (b"2", "a"), (b"3", "b")]
+
+
 @pytest.mark.parametrize(
     "last",
     [

@@ -142,3 +142,11 @@ def test_every_row_has_a_reason_that_fits_a_metric_label() -> None:
     reasons = [row.reason for table in (CODES, STATUSES) for row in table.values()]
 
     assert [reason for reason in reasons if not reason.replace("-", "").isalpha()] == []
+
+
+def test_what_one_answer_asked_for_is_not_asked_by_the_next_of_the_same_words() -> None:
+    body = b'{"text":"Server is busy","code":9}'
+    waits = [read_answer(503, headers, body, 0.0).retry_after_s for headers in ({"retry-after": "7"}, {})]
+
+    assert waits == [7.0, None]
+    assert read_answer(200, {}, body, 0.0).status == 200

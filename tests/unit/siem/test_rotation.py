@@ -51,6 +51,17 @@ def test_a_failed_address_is_passed_over_until_its_pause_is_over(rotation: Rotat
     assert (rotation.choose(1).index, rotation.choose(1).returning) == (1, True)
 
 
+def test_an_address_that_works_may_still_ask_for_a_pause(rotation: Rotation, clock: Clock) -> None:
+    late = rotation.generation(0)
+    fail(rotation, 0)
+    rotation.worked(0)
+    rotation.failed(0, late, Failure("busy", "busy", retry_after_s=5.0))
+
+    assert rotation.choose(0).index == 1
+    clock.now += 5.0
+    assert (rotation.choose(0).index, rotation.choose(0).returning) == (0, False)
+
+
 def test_without_any_address_the_shortest_wait_is_named(rotation: Rotation) -> None:
     for index, seconds in enumerate([9.0, 3.0, 6.0]):
         fail(rotation, index, Failure("busy", "busy", retry_after_s=seconds))
