@@ -95,7 +95,8 @@ class AckBook:
     def complete(self, receipt: Receipt) -> None:
         """Everything of the token was sent."""
         receipt.complete = True
-        self._changed = True
+        if receipt.lost or not receipt.waiting:
+            self._changed = True
 
     def abandon(self, receipt: Receipt) -> None:
         """The token was not sent to its end; it is never reported."""
@@ -152,9 +153,8 @@ class AckBook:
 
     def next_expiry(self) -> Optional[float]:
         """When the first token runs out, on the clock's scale."""
-        return min(
-            (each.expires_at for each in self._receipts.values() if each.waiting and not each.lost), default=None
-        )
+        # They are sent one after the other, so the first that waits runs out first.
+        return next((each.expires_at for each in self._receipts.values() if each.waiting and not each.lost), None)
 
     def expire(self) -> int:
         """Count the tokens as lost that have waited too long; returns their number."""

@@ -118,7 +118,7 @@ class Answer:
     Args:
         status: HTTP status.
         code: HEC code; None when the body has none.
-        text: status, code and the receiver's words, bounded and free of control characters.
+        words: the receiver's own, of whatever length and form.
         number: `invalid-event-number`, when it is a natural number.
         ack_id: `ackId`, likewise; 0 is a good one.
         retry_after_s: `Retry-After`, in seconds.
@@ -127,11 +127,18 @@ class Answer:
 
     status: int
     code: Optional[int]
-    text: str
+    words: str
     number: Optional[int]
     ack_id: Optional[int]
     retry_after_s: Optional[float]
     meaning: Meaning
+
+    @property
+    def text(self) -> str:
+        """Status, code and the receiver's words, bounded and free of control characters."""
+        label = f"HTTP {self.status}" if self.code is None else f"HTTP {self.status}, code {self.code}"
+        words = printable(self.words)
+        return f"{label}: {words}" if words else label
 
 
 def read_answer(status: int, headers: Mapping[str, str], body: bytes, wall_time: float) -> Answer:
@@ -162,7 +169,7 @@ def _read(status: int, body: bytes) -> Answer:
     return Answer(
         status=status,
         code=code,
-        text=_text(status, code, words),
+        words=words,
         number=_natural(members.get("invalid-event-number")),
         ack_id=_natural(members.get("ackId")),
         retry_after_s=None,
@@ -198,12 +205,6 @@ def printable(text: str, limit: int = ANSWER_TEXT) -> str:
     """Bound a foreign text and take out what could forge a log line or reach a terminal."""
     cleaned = "".join(char if char.isprintable() else " " for char in text[: 4 * limit])
     return re.sub(r" {2,}", " ", cleaned).strip()[:limit]
-
-
-def _text(status: int, code: Optional[int], words: str) -> str:
-    label = f"HTTP {status}" if code is None else f"HTTP {status}, code {code}"
-    words = printable(words)
-    return f"{label}: {words}" if words else label
 
 
 def _natural(value: object) -> Optional[int]:
