@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sls_siem.dead_letter import FILE_NAME
 from sls_siem.emulator.hec import HecEmulator
+from sls_siem.emulator.store import now_s
 from tests.faults.oracle import ASIDE
 from tests.faults.schedule import ANY_HEC, PROCESS, TLS, Course, Happening, kind
 
@@ -52,6 +53,7 @@ def _(world: World, random: Random, happening: Happening) -> Course:
     agent.signal(signal.SIGSTOP)
     world.struck(happening)
     yield random.choice((1.0, 3.3, 4.2, 5.5))
+    world.continued_s.append(now_s())
     with contextlib.suppress(ProcessLookupError):
         agent.signal(signal.SIGCONT)
     yield 0.1

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sls_siem.emulator.hec import HecEmulator
+from sls_siem.emulator.hec_records import RequestRecord
 from sls_siem.emulator.store import event_digest
 from tests.faults.oracle import NOTICE, Letter, without_fields
 from tests.faults.schedule import KINDS, PLAIN, SIEM, SLS, Happening
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 SLACK_S, DRAIN_S = 1.0, 4.0
 AFTER_STALL_S = 6.0
+ON_ITS_WAY_S = 0.3
 NEAR_S, DAY_S = 6.0, 86_400.0
 RAN_OUT = r"shard (\d+): not everything was settled .* from position (\d+)"
 SIDE_LEAST = 3
@@ -261,14 +264,37 @@ def _lease(world: World) -> Iterator[str]:
         for beat in world.sls.history.heartbeats
         if not beat.refused and beat.consumer == "consumer-1"
     )
-    for record in world.siem.requests():
+    for record in late_requests(world.siem.requests(), beats, 0.8 * GROUP_TIMEOUT_S + 0.25, world.continued_s):
         before = [beat for beat in beats if beat <= record.at_s]
-        if record.path.endswith("/event") and (not before or record.at_s - before[-1] > 0.8 * GROUP_TIMEOUT_S + 0.25):
-            age_s = record.at_s - before[-1] if before else -1.0
-            if _stalled(world, before[-1] if before else record.at_s, record.at_s):
-                continue
+        age_s = record.at_s - before[-1] if before else -1.0
+        if not _stalled(world, before[-1] if before else record.at_s, record.at_s):
             yield f"request {record.number} began {age_s:.2f} s after the last heartbeat"
             return
+
+
+def late_requests(
+    requests: Sequence[RequestRecord], beats: Sequence[float], longest_s: float, continued_s: Sequence[float]
+) -> Iterator[RequestRecord]:
+    """Find the requests for events that began without a lease.
+
+    A lane that is stopped between its look at the lease and the first byte sends that one request as soon as its
+    process goes on, and nothing can prevent it: one for each lane, right behind the continuation.
+
+    Args:
+        requests: in the order in which they came.
+        beats: when heartbeats were accepted, sorted.
+        longest_s: that a request may begin after one.
+        continued_s: when processes that had been stopped went on.
+    """
+    on_their_way = set()
+    for record in requests:
+        heartbeat_s = max((beat for beat in beats if beat <= record.at_s), default=-math.inf)
+        if not record.path.endswith("/event") or record.at_s - heartbeat_s <= longest_s:
+            continue
+        behind = max((each for each in continued_s if each <= record.at_s), default=-math.inf)
+        if record.at_s - behind > ON_ITS_WAY_S or (behind, record.channel) in on_their_way:
+            yield record
+        on_their_way.add((behind, record.channel))
 
 
 def _memory(world: World) -> Iterator[str]:

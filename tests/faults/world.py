@@ -204,6 +204,7 @@ class World:
         self.boot_s = now_s() - time.monotonic()
         self.receiver_busy = False
         self.stalls: list[tuple[float, float]] = []
+        self.continued_s: list[float] = []  # when processes that had been stopped went on
         self._began_s = self._ticked_s = now_s()
         self.quiet_from_s = self._ticked_s
         self.hec_token = HecToken(use_ack=self.output == HEC_ACK)
