@@ -21,7 +21,7 @@ MOST_INTERIM = 10
 CHUNK_LINE_BYTES = 4096
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?")
-_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 
 
@@ -97,21 +97,14 @@ def _parse(raw: bytes) -> Head:
         raise MalformedError(f"{len(lines)} headers, {MOST_HEADERS} are allowed")
     headers: dict[str, str] = {}
     for line in lines:
-        written, colon, rest = line.partition(b":")
-        name = _field_name(written)
-        if not (colon and name):
+        name, colon, value = line.decode("latin-1").partition(":")
+        if not colon or _NAME.fullmatch(name) is None:
             raise MalformedError(f"header line {line[:60]!r}")
-        value = rest.strip(b" \t").decode("latin-1")
+        name, value = name.lower(), value.strip(" \t")
         if name in headers and not (name == "content-length" and headers[name] == value):
             value = f"{headers[name]}, {value}"
         headers[name] = value
     return Head(int(match[1]), int(match[2]), headers)
-
-
-@lru_cache(maxsize=256)
-def _field_name(written: bytes) -> str:
-    """Put a header's name in lower case; empty when it is none. Answers have few names, again and again."""
-    return written.decode("ascii").lower() if _NAME.fullmatch(written) else ""
 
 
 def _checked_length(text: str, max_body: int) -> int:

@@ -8,7 +8,6 @@ import socket
 from sls_siem.net.deadline import Deadline
 
 SEND_BYTES = 1 << 20
-PIECE_BYTES = 1 << 20
 READ_BYTES = 16384  # a greater buffer costs the allocator more than the whole receive of a small answer
 
 
@@ -83,17 +82,20 @@ class Wire:
             self._held = held[size:]
             return held[:size]
         self._held = b""
-        pieces = [held]
-        left = size - len(held)
-        while left:
+        # One buffer, so that a peer that trickles gains no memory either: a piece of one byte would take forty.
+        data = bytearray(size)
+        data[: len(held)] = held
+        self._fill(memoryview(data)[len(held) :], deadline)
+        return bytes(data)
+
+    def _fill(self, room: memoryview, deadline: Deadline) -> None:
+        while room:
             self.sock.settimeout(deadline.remaining())
-            piece = self.sock.recv(min(left, PIECE_BYTES))
-            if not piece:
+            got = self.sock.recv_into(room)
+            if not got:
                 raise ClosedError("the peer closed the connection")
-            self.received += len(piece)
-            left -= len(piece)
-            pieces.append(piece)
-        return b"".join(pieces)
+            self.received += got
+            room = room[got:]
 
     def close(self) -> None:
         self.sock.close()

@@ -10,8 +10,7 @@ import enum
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Optional
 
 from sls_siem.retry import parse_retry_after
@@ -150,18 +149,6 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, wall_time:
         body: whole body, of whatever form.
         wall_time: epoch seconds now, for a `Retry-After` that is a date.
     """
-    answer = _read(status, body)
-    asked = headers.get("retry-after")
-    if asked is None:
-        return answer
-    return replace(
-        answer,
-        retry_after_s=parse_retry_after(asked, clock=lambda: wall_time, longest_s=LONGEST_RETRY_AFTER_S),
-    )
-
-
-@lru_cache(maxsize=8)  # nearly all answers are the same few bytes, and to read them costs as much as to ask
-def _read(status: int, body: bytes) -> Answer:
     members = read_object(body)
     code = _natural(members.get("code"))
     text = members.get("text")
@@ -172,7 +159,9 @@ def _read(status: int, body: bytes) -> Answer:
         words=words,
         number=_natural(members.get("invalid-event-number")),
         ack_id=_natural(members.get("ackId")),
-        retry_after_s=None,
+        retry_after_s=parse_retry_after(
+            headers.get("retry-after"), clock=lambda: wall_time, longest_s=LONGEST_RETRY_AFTER_S
+        ),
         meaning=meaning_of(status, code),
     )
 

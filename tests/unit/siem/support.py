@@ -17,6 +17,16 @@ from sls_siem.siem.output import Lane, Rejection, Report, Token
 SLS = SlsConfig(endpoint="http://127.0.0.1:1", project="p", logstore="ls", consumer_group="g", consumer_name="c")
 
 
+class Clock:
+    """A clock that stands still unless a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class TestTime:
     """A clock on which announced waits cost only a fraction of their time."""
 

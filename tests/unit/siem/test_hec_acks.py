@@ -7,15 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from sls_siem.siem.hec_acks import AckBook, Receipt
+from tests.unit.siem.support import Clock
 
 TIMEOUT_S = 60.0
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -7,16 +7,9 @@ import pytest
 from sls_siem.siem.output import EndpointState
 from sls_siem.siem.pauses import HOLD, RETRY
 from sls_siem.siem.rotation import Failure, Rotation
+from tests.unit.siem.support import Clock
 
 DOWN = Failure("connect", "cannot connect")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
