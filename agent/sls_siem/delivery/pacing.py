@@ -1,8 +1,10 @@
-"""When to ask a shard again: at once while it is behind, otherwise when a full request may be expected.
+"""When to ask a shard again: at once while it is behind, otherwise when full requests may be expected.
 
 The batch fills on the service, not in this process: a quiet shard is asked every `batch_age_s` (less a margin, so
-that a log that arrives right after an answer still leaves in time), a shard with 10 MB/s as often as it takes to
-fill one request. Sources of the figures: SLS allows 100 reads a second and shard (SLS quotas, "read and write").
+that a log that arrives right after an answer still leaves in time), a busy one as often as it takes to fill a request,
+or as many as are full within `FILL_S`. A pull and a request cost CPU time whatever is in them, so an answer should
+become whole requests: what counts is its size as it will be sent, not as it comes. Sources of the figures: SLS allows
+100 reads a second and shard (SLS quotas, "read and write").
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ from typing import Optional
 MARGIN = 0.72
 SHORTEST_S = 0.02
 MEMORY_S = 1.0
+FILL_S = 0.17
+FULL = 0.95
+"""How much of the last request is filled by an answer as expected; more would often begin another."""
 
 
 class Pacer:
@@ -34,20 +39,33 @@ class Pacer:
         """Smoothed rate at which the shard gave bytes."""
         return self._rate
 
-    def answered(self, size: int, asked_at: float, *, at_end: Optional[bool] = None) -> float:
+    def answered(
+        self,
+        size: int,
+        asked_at: float,
+        *,
+        took_s: float = 0.0,
+        growth: float = 1.0,
+        at_end: Optional[bool] = None,
+    ) -> float:
         """Note an answer and tell how long to wait before asking again.
 
         Args:
             size: decompressed bytes of the answer.
             asked_at: when it was asked for, in seconds of any monotonic clock.
+            took_s: how long it took to come.
+            growth: bytes sent for each byte that comes.
             at_end: the service said whether the answer ends at the shard's end (`x-log-end-of-cursor`); None when
                 it did not say: then an answer smaller than a request counts as the end.
         """
         elapsed = self._longest_s if self._asked_at is None else max(asked_at - self._asked_at, 1e-3)
         self._asked_at = asked_at
         self._rate += (1 - math.exp(-elapsed / MEMORY_S)) * (size / max(elapsed, 1e-3) - self._rate)
-        if size > 0 and (size < self._batch_bytes if at_end is None else at_end) is False:
+        if size > 0 and (size * growth < self._batch_bytes if at_end is None else at_end) is False:
             return 0.0
-        if self._rate * self._longest_s <= self._batch_bytes:
+        requests_per_s = self._rate * growth / self._batch_bytes
+        if requests_per_s * self._longest_s <= 1:
             return self._longest_s
-        return max(SHORTEST_S, self._batch_bytes / self._rate)
+        # Where an answer of several requests could be taken for one of a shard that is behind, it is one.
+        requests = 1 if at_end is None else max(1, int(min(FILL_S, self._longest_s) * requests_per_s))
+        return max(SHORTEST_S, requests * FULL / requests_per_s - took_s)

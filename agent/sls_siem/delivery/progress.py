@@ -18,6 +18,8 @@ from sls_siem.delivery.ledger import Entry, Ledger, Mark
 from sls_siem.siem.output import Report
 
 QUEUED_BATCHES = 2
+GROWTH_MEMORY = 0.3
+"""Weight of the newest batch in `Progress.growth`."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Progress:
         self._again: deque[Job] = deque()
         self._queue: deque[Item] = deque()
         self._in_hand: Optional[Item] = None
+        self._handed_over = 0
+        self._growth = 1.0
         self._closed = False
         self._woken = False
 
@@ -105,6 +109,12 @@ class Progress:
         """Bytes handed over that are not settled."""
         with self._changed:
             return self._ledger.unsettled_bytes
+
+    @property
+    def growth(self) -> float:
+        """Bytes handed over for each byte pulled, lately."""
+        with self._changed:
+            return self._growth
 
     def idle(self) -> bool:
         """Nothing is queued, lost or unsettled."""
@@ -250,6 +260,7 @@ class Progress:
             if self._closed or not self._queue:
                 return None
             item = self._in_hand = self._queue.popleft()
+            self._handed_over = 0
             self._changed.notify_all()
             return item
 
@@ -261,6 +272,7 @@ class Progress:
     def enter(self, item: Item, span: Span, size: int, *, omitted: int = 0) -> Entry:
         """Note that a payload of this batch is about to be handed over."""
         with self._changed:
+            self._handed_over += size
             if item.job.again is not None:
                 return self._ledger.enter_again(item.job.again, span, size, self._clock(), omitted=omitted)
             return self._ledger.enter(span, size, self._clock(), omitted=omitted)
@@ -273,9 +285,15 @@ class Progress:
             if item.job.generation == self._generation:
                 if item.job.again is None:
                     self._ledger.advance(item.batch.next_position, item.skip_left)
+                    self._note_growth(item)
                 elif item.last:
                     self._ledger.settle(item.job.again)
             self._changed.notify_all()
+
+    def _note_growth(self, item: Item) -> None:
+        """Learn from a batch that was handed over whole."""
+        if item.size and not item.batch.skip:
+            self._growth += GROWTH_MEMORY * (self._handed_over / item.size - self._growth)
 
     def pass_over(self, item: Item) -> None:
         """The one log group of this batch became a dead letter: everything of it counts as settled."""

@@ -207,7 +207,14 @@ class Reader:
             else:
                 self._window.give_back(reserved - size)
         if pulled is not None:
-            self._next_pull_at = time.monotonic() + self._pacer.answered(size, asked_at, at_end=pulled.end_of_cursor)
+            now = time.monotonic()
+            self._next_pull_at = now + self._pacer.answered(
+                size,
+                asked_at,
+                took_s=now - asked_at,
+                growth=self._progress.growth,
+                at_end=pulled.end_of_cursor,
+            )
             self._take_in(job, pulled, size)
 
     def _take_in(self, job: Job, pulled: Pulled, size: int) -> None:

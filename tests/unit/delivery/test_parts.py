@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import threading
 import time
 
@@ -105,6 +106,8 @@ def _until(condition) -> None:
 
 # --- pacing ---
 
+TOOK_S = 0.008
+
 
 def test_a_full_answer_is_followed_at_once_by_the_next_question() -> None:
     pacer = Pacer(1_000_000, 1.0)
@@ -127,17 +130,32 @@ def test_the_pace_settles_as_well_when_the_service_does_not_say_where_the_end_is
     assert _settled_pace(10_000_000, at_end=None) < 0.2
 
 
+@pytest.mark.parametrize("growth", [0.3, 1.0, 1.3, 1.6, 2.4])
+@pytest.mark.parametrize("mb_per_s", [2, 5, 10, 40])
+def test_an_answer_becomes_whole_requests_and_nearly_full_ones(growth: float, mb_per_s: int) -> None:
+    sizes = [size * growth / 1_000_000 for size in _settled_answers(mb_per_s * 1_000_000, at_end=True, growth=growth)]
+    filled = [size / math.ceil(size) for size in sizes]
+
+    assert all(share > 0.8 or size < 1 for share, size in zip(filled, sizes)), sizes
+    # Logs wait no longer for it than they would for one request, or 0.17 s.
+    assert max(sizes) <= max(1.0, 0.2 * mb_per_s * growth)
+
+
 def _settled_pace(bytes_per_s: int, *, at_end: bool | None) -> float:
     """Longest pause of a shard that grows at a steady rate, after five seconds of it."""
+    return max(_settled_answers(bytes_per_s, at_end=at_end)) / bytes_per_s - TOOK_S
+
+
+def _settled_answers(bytes_per_s: int, *, at_end: bool | None, growth: float = 1.0) -> list[int]:
+    """Sizes of the answers of a shard that grows at a steady rate, from five seconds of it on."""
     pacer = Pacer(1_000_000, 1.0)
-    now, asked, pauses = 0.0, 0.0, []
+    now, asked, sizes = 0.0, 0.0, []
     while now < 10:
         size, asked = int(bytes_per_s * (now - asked)), now
-        pause = pacer.answered(size, now, at_end=at_end)
         if now > 5:
-            pauses.append(pause)
-        now += pause + 0.002
-    return max(pauses)
+            sizes.append(size)
+        now += TOOK_S + pacer.answered(size, now, took_s=TOOK_S, growth=growth, at_end=at_end)
+    return sizes
 
 
 def test_a_shard_that_is_behind_is_asked_at_once_whatever_the_size_of_its_answers() -> None:

@@ -310,3 +310,19 @@ def test_a_shard_made_anew_starts_over() -> None:
     job = progress.next_job()
     assert job is not None
     assert 3 == job.position
+
+
+def test_growth_is_learned_from_batches_that_were_handed_over_whole() -> None:
+    progress = progress_at()
+    assert 1.0 == progress.growth
+    for number in range(30):
+        progress.put(progress.next_job(), batch(BASE + number, 1), 1000, held=0)
+        item = progress.take(0)
+        for event in range(2):
+            progress.enter(item, Span(BASE + number, BASE + number + 1, event, 1), 800)
+        progress.finished(item)
+    assert 1.6 == pytest.approx(progress.growth, abs=0.01)
+
+    progress.put(progress.next_job(), batch(BASE + 30, 1), 1000, held=0)
+    progress.abandoned(progress.take(0))
+    assert 1.6 == pytest.approx(progress.growth, abs=0.01)
