@@ -215,10 +215,11 @@ class ShardWorker:
         """Read the stored checkpoint; a shard without one is younger than the group and is read from its begin."""
         backoff, failures, who = Backoff(0.2, 30.0), 0, f"shard {self.shard}"
         while not self._stop.asked:
-            pulse.waiting(2 * CALL_S, "reading the checkpoint")
+            pulse.waiting(CALL_S, "reading the checkpoint")
             try:
                 stored = self._saver.load()
                 if stored is None:
+                    pulse.waiting(CALL_S, "finding the shard's begin")
                     stored = self._source.cursor(self.shard, "begin")
                 self._shared.health.release(who)
                 return stored

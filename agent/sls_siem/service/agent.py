@@ -36,8 +36,9 @@ from sls_siem.sls.credentials import credential_source
 from sls_siem.sls.start import FirstStart
 from sls_siem.version import __version__
 
-PREPARE_S = 60.0
+CALL_S = 30.0
 LEAVE_S = 5.0
+PREPARING = "preparing the consumer group"
 
 
 class Agent:
@@ -149,19 +150,19 @@ class Agent:
         """Make or find the consumer group and its first positions (heartbeat thread)."""
 
         def wait(seconds: float) -> bool:
-            pulse.waiting(seconds + PREPARE_S, "preparing the consumer group")
+            pulse.waiting(seconds, PREPARING)
             return self._leaving.wait(seconds)
 
         if self._first_start is None:
             sls = self._config.sls
             self._first_start = FirstStart(
-                self._client.session(),
+                # Each call by itself: how many there are depends on the shards.
+                self._client.session(before_call=lambda: pulse.waiting(CALL_S, PREPARING)),
                 start=sls.start,
                 group_timeout_s=sls.group_timeout_s,
                 in_order=sls.in_order,
                 wait=wait,
             )
-        pulse.waiting(PREPARE_S, "preparing the consumer group")
         report = self._first_start.prepare()
         return None if report is None else float(report.timeout_s)
 

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Protocol, Union
 
 from sls_siem.errors import SourceError
-from sls_siem.health import Health
+from sls_siem.health import Health, Pulse
 from sls_siem.sls.model import Checkpoint, Shard
 
 LOG = logging.getLogger(__name__)
 LOOK_S = 0.5
-CALL_S = 60.0
+CALL_S = 30.0
+LOOKING = "looking whether all is read"
 
 
 class ListingCalls(Protocol):
@@ -71,11 +72,12 @@ class CaughtUpWatch:
             ends: dict[int, int] = {}
             noted = False
             while not self._stop.is_set():
-                pulse.waiting(CALL_S, "looking whether all is read")
+                pulse.waiting(CALL_S, LOOKING)
                 try:
                     if not noted:
-                        ends = self._ends()
+                        ends = self._ends(pulse)
                         noted = True
+                        pulse.waiting(CALL_S, LOOKING)
                     if self._all_saved(ends):
                         LOG.info("every shard has been read and saved up to the end it had at the start")
                         self._done()
@@ -88,11 +90,13 @@ class CaughtUpWatch:
         finally:
             self._health.ended(pulse)
 
-    def _ends(self) -> dict[int, int]:
+    def _ends(self, pulse: Pulse) -> dict[int, int]:
         """End of each shard that holds anything."""
         ends = {}
         for shard in self._calls.list_shards():
+            pulse.waiting(CALL_S, LOOKING)
             end = self._calls.cursor(shard.shard, "end")
+            pulse.waiting(CALL_S, LOOKING)
             if self._calls.cursor(shard.shard, "begin") < end:
                 ends[shard.shard] = end
         return ends

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Optional
 from urllib.parse import quote
 
@@ -43,14 +44,19 @@ class SlsClient:
         self._tls = client_context(ca_file=config.ca_file) if https else None
         self._connection()  # a proxy that cannot be used shows now
 
-    def session(self) -> Session:
-        """Make a session for one thread; it connects on first use."""
+    def session(self, *, before_call: Callable[[], None] = lambda: None) -> Session:
+        """Make a session for one thread; it connects on first use.
+
+        Args:
+            before_call: told of each call that starts, so that the thread can announce it to the watchdog.
+        """
         exchanger = Exchanger(
             self._connection(),
             host=self._endpoint.host,
             region=self._config.region,
             credentials=self._credentials,
             user_agent=self._user_agent,
+            before_call=before_call,
         )
         return Session(self._config, exchanger)
 

@@ -7,7 +7,7 @@ once is certain to be right: a kept connection that the service had closed meanw
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Optional
@@ -58,6 +58,7 @@ class Exchanger:
         region: for signature version 4; None for version 1.
         credentials: whose key signs.
         user_agent: how the calls name us.
+        before_call: told of each call that starts, before anything that takes time.
     """
 
     def __init__(
@@ -68,12 +69,14 @@ class Exchanger:
         region: Optional[str],
         credentials: CredentialSource,
         user_agent: str,
+        before_call: Callable[[], None] = lambda: None,
     ) -> None:
         self._connection = connection
         self._host = host
         self._region = region
         self._source = credentials
         self._user_agent = user_agent
+        self._before_call = before_call
         self._signer: Optional[Signer] = None
         self._signs_for: Optional[Credentials] = None
         self._date: Optional[str] = None
@@ -103,6 +106,7 @@ class Exchanger:
         Raises:
             SourceError: in the class that says what to do.
         """
+        self._before_call()
         deadline = Deadline(timeout_s)
         credentials = self._source.current()
         answer = self._ask(call, credentials, deadline, max_body)
