@@ -67,18 +67,12 @@ class World:
 
     def serve_repository(self, name: str, folder: Path) -> None:
         """Serve a repository by http:, and copy the two files that a user gets beside it to the host."""
-        handler = functools.partial(_Quiet, directory=str(folder))
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        self._stack.callback(thread.join)
-        self._stack.callback(server.server_close)
-        self._stack.callback(server.shutdown)
+        port = self._stack.enter_context(serve_folder(folder))
         (self.host.root / "srv" / name).mkdir()
         for path in folder.glob("sls-siem-agent.*"):
             shutil.copyfile(path, self.host.root / "srv" / name / path.name)
         sources = self.host.root / "srv" / name / "sls-siem-agent.sources"
-        sources.write_text(sources.read_text().replace("127.0.0.1:80", f"127.0.0.1:{server.server_port}"))
+        sources.write_text(sources.read_text().replace("127.0.0.1:80", f"127.0.0.1:{port}"))
 
     def install_as_in_the_readme(self, name: str) -> str:
         """Run what stands in README.md below "Install", word for word, where the repository's files are."""
@@ -253,6 +247,20 @@ level = "debug"
 
     def all_shards_held(self) -> bool:
         return sorted(shard for shards in self.held().values() for shard in shards) == list(range(SHARDS))
+
+
+@contextlib.contextmanager
+def serve_folder(folder: Path, address: str = "127.0.0.1") -> Iterator[int]:
+    """Serve a folder by http while the block runs; gives the port."""
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer((address, 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -3,12 +3,13 @@
 | block | how |
 |---|---|
 | `toml` | loaded as `sls-siem check` does, with what a page leaves out filled in |
+| `sh` | typed as it stands at a terminal of a fresh host, in the order of its page: `tests/system/test_pages.py` |
 | `sh`, none | read by `bash -n`; every `sls-siem …` in it by the command's own parser |
 | `yaml` | read as YAML |
 | `json`, `text`; snippets of receivers | by the tests of their pages (`tests/contract/test_real_page_snippets.py` …) |
 
-The blocks of the five-minute start are followed in `tests/e2e/test_examples.py`. What needs root, a package or a fleet
-(`apt`, `systemctl`, `make demo`) is run by `tests/system/`, `tests/packaging/` and `tests/e2e/test_demo.py`.
+What the README says is run by `tests/system/life.py` (Install), `tests/fleet/` (the block of the fleet's page too) and
+`tests/e2e/test_demo.py` (`make demo`). Nothing here runs Splunk, Sentinel and Filebeat, to which some blocks belong.
 """
 
 from __future__ import annotations
