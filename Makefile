@@ -21,11 +21,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo docs test lint format bench faults clean deb rpm apt-repo fleet
+.PHONY: help venv demo docs test coverage lint format bench faults clean deb rpm apt-repo fleet
 
 help:
 	@echo 'make demo      logs through the real agent, on servers it starts itself; DEMO="--output syslog" and the like'
 	@echo 'make test      everything: linters, tests with coverage, unit tests on other Pythons'
+	@echo 'make coverage  coverage on the oldest and the newest Python that are here'
 	@echo 'make lint      linters alone;   make format   what they can mend'
 	@echo 'make docs      the documentation as a site, in build/docs'
 	@echo 'make bench     throughput per CPU-second'
@@ -86,6 +87,10 @@ test: venv
 	$(BIN)/python -m coverage report
 	$(BIN)/python tests/branch_coverage.py
 	$(BIN)/python tests/other_pythons.py $(WHEELS)/*.whl
+
+# On the oldest and the newest Python that are here; `make test` measures the usual one.
+coverage: venv
+	$(BIN)/python tests/other_pythons.py --coverage $(WHEELS)/*.whl
 
 lint: venv
 	$(BIN)/python -m pytest -q tests/test_linters.py

@@ -1,13 +1,15 @@
 """Run the unit tests on the oldest and the newest Python that the package supports, as far as this machine has them.
 
-    python tests/other_pythons.py WHEEL
+    python tests/other_pythons.py [--coverage] WHEEL
 
+With --coverage: the tests of the package on each of them, the slow ones too, and how many of its branches they take.
 Which versions are supported is said once, in the classifiers of pyproject.toml. Each Python gets a virtual
 environment of its own (`.venv-3.9` …) with the wheel in it. With CI=true, a missing oldest Python is a failure.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -19,6 +21,8 @@ from pathlib import Path
 from typing import Optional
 
 ROOT = Path(__file__).resolve().parents[1]
+# What runs the package's own code; the rest is about packages, hosts and other tools.
+COVERING = ("tests/unit", "tests/contract", "tests/e2e", "tests/bench")
 IDENTIFY = "import sys, ensurepip, venv; print(*sys.version_info[:2])"
 
 Version = tuple[int, int]
@@ -58,27 +62,39 @@ def _identify(path: Path) -> Optional[Version]:
     return int(answer[0]), int(answer[1])
 
 
-def run_on(version: Version, python: Path, wheel: Path) -> bool:
-    """Install the wheel for that Python and run the unit tests there."""
+def run_on(version: Version, python: Path, wheel: Path, *, coverage: bool) -> bool:
+    """Install the wheel for that Python and run the tests there."""
     name = ".".join(map(str, version))
     venv = ROOT / f".venv-{name}"
     # The compiled codec, where make has built it, is one wheel for all Pythons.
     wheels = [str(wheel), *map(str, (ROOT / "build" / "codec").glob("*.whl"))]
-    print(f"== unit tests on Python {name} ({python})", flush=True)
+    print(f"== {'coverage' if coverage else 'unit tests'} on Python {name} ({python})", flush=True)
     # The documentation site is built by one Python for all.
-    site = "--ignore=tests/unit/docs/test_site.py"
+    pytest = ["pytest", "-q", "-n", "4", "-p", "no:cacheprovider", "--ignore=tests/unit/docs/test_site.py"]
     steps = [
         [str(python), "-m", "venv", str(venv)],
         [f"{venv}/bin/python", "-m", "pip", "install", "--quiet", f"{wheel}[test]"],
         # The version did not change, but what is in the wheel may have.
         [f"{venv}/bin/python", "-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", *wheels],
-        [f"{venv}/bin/python", "-m", "pytest", "-q", "-n", "4", "-p", "no:cacheprovider", site, "tests/unit"],
     ]
     environ = {**os.environ, "SLS_SIEM_TEST_WHEEL": "1"}
+    if coverage:
+        environ["COVERAGE_FILE"] = str(ROOT / f".coverage.on-{name}")
+        steps += [
+            [f"{venv}/bin/python", "-m", *step]
+            for step in (
+                ["coverage", "erase"],
+                ["coverage", "run", "-m", *pytest, "--dist", "loadfile", "-m", "not alone", *COVERING],
+                ["coverage", "combine", "--quiet"],
+            )
+        ]
+        steps.append([f"{venv}/bin/python", str(ROOT / "tests" / "branch_coverage.py")])
+    else:
+        steps.append([f"{venv}/bin/python", "-m", *pytest, "tests/unit"])
     return all(subprocess.run(step, cwd=ROOT, env=environ, check=False).returncode == 0 for step in steps)
 
 
-def main(wheel: Path) -> int:
+def main(wheel: Path, *, coverage: bool = False) -> int:
     """Test on the oldest and the newest; return an exit status."""
     here = sys.version_info[:2]
     oldest, *newer = supported()
@@ -88,9 +104,17 @@ def main(wheel: Path) -> int:
         if os.environ.get("CI") == "true":
             return 1
     chosen = [version for version in sorted({oldest, max(found, default=oldest)}) if version in found]
-    failed = [version for version in chosen if version != here and not run_on(version, found[version], wheel)]
+    failed = [
+        version
+        for version in chosen
+        if version != here and not run_on(version, found[version], wheel, coverage=coverage)
+    ]
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).resolve()))
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--coverage", action="store_true")
+    arguments.add_argument("wheel", type=Path)
+    options = arguments.parse_args()
+    sys.exit(main(options.wheel.resolve(), coverage=options.coverage))

@@ -6,8 +6,6 @@ The receiver tells by the address of each connection which host sent what and wh
 from __future__ import annotations
 
 import contextlib
-import functools
-import http.server
 import json
 import os
 import re
@@ -25,6 +23,8 @@ from sls_siem.emulator.remote import EmulatorProcess
 from sls_siem.emulator.sls.remote import SlsControl
 from tests.fleet.network import Network
 from tests.system.nspawn import ROOT, Host, root_of
+from tests.system.terminal import converse
+from tests.system.world import serve_folder
 
 RELEASE = "bookworm"
 EXTRA = "openssh-server,python3-apt"
@@ -109,19 +109,8 @@ class Fleet:
     # --- what is started ---
 
     def _serve_repository(self) -> None:
-        class Quiet(http.server.SimpleHTTPRequestHandler):
-            def log_message(self, *_arguments: object) -> None:
-                pass
-
-        handler = functools.partial(Quiet, directory=str(self.repository))
-        server = http.server.ThreadingHTTPServer((CONTROLLER, 0), handler)
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        self._stack.callback(thread.join)
-        self._stack.callback(server.server_close)
-        self._stack.callback(server.shutdown)
-        self.repository_url = f"http://{CONTROLLER}:{server.server_address[1]}"
+        port = self._stack.enter_context(serve_folder(self.repository, CONTROLLER))
+        self.repository_url = f"http://{CONTROLLER}:{port}"
 
     def _start_emulators(self) -> None:
         self.secrets = {
@@ -276,6 +265,11 @@ class Fleet:
             found[consumer.rsplit("-", 1)[0]] += shards
         return found
 
+    def busiest(self) -> str:
+        """The host with most shards: where there are more consumers than shards, another may have none."""
+        owners = self.owners()
+        return max(owners, key=lambda name: len(owners[name]))
+
     def balanced(self, hosts: Optional[set[str]] = None) -> bool:
         """Every shard has an owner on these hosts, and none of their consumers has two more than another."""
         rows = self.sls("consumers", group=self.group)["consumers"]
@@ -361,10 +355,32 @@ class Fleet:
         named = {name: f"{{{{ vault_{name.replace('-', '_')} }}}}" for name in self.secrets}
         everything = {**self.variables, "sls_siem_config": self.config, "sls_siem_credentials": named}
         (folder / "main.yml").write_text(json.dumps(everything))  # JSON is YAML
-        secrets = {f"vault_{name.replace('-', '_')}": value for name, value in self.secrets.items()}
         vault = folder / "vault.yml"
-        vault.write_text(json.dumps(secrets))
+        vault.write_text(self._plain_vault())
         self._tool("ansible-vault", "encrypt", "--vault-password-file", self.folder / "vault-password", vault)
+
+    def _plain_vault(self) -> str:
+        return json.dumps({f"vault_{name.replace('-', '_')}": value for name, value in self.secrets.items()})
+
+    def follow(self, block: str) -> Run:
+        """Type a block of a page in a checkout, at a terminal; what is to be edited becomes what this fleet needs."""
+        self.write_variables()
+        checkout, ours = self.folder / "checkout", self.folder / "inventory"
+        shutil.rmtree(checkout, ignore_errors=True)
+        shutil.copytree(ROOT / "ansible", checkout / "ansible", ignore=shutil.ignore_patterns(".ansible"))
+        (checkout / "ansible" / "inventory" / "group_vars" / "sls_siem" / "vault.yml").write_text(self._plain_vault())
+        editor = self.folder / "bin" / "editor"
+        editor.parent.mkdir(exist_ok=True)
+        editor.write_text(f'#!/bin/sh -e\nfor file; do cp "$(find {ours} -name "$(basename "$file")")" "$file"; done\n')
+        editor.chmod(0o755)
+        environ = {**self._environ(), "ANSIBLE_CONFIG": str(checkout / "ansible" / "ansible.cfg"), "TERM": "xterm"}
+        environ["PATH"] = f"{editor.parent}:{environ['PATH']}"
+        password = {"ault password: ": "a password for this page"}
+        with self.network.inside():
+            started = time.monotonic()
+            command = ["bash", "-ec", block]
+            status, shown = converse(command, answers=password, timeout=900, cwd=checkout, environ=environ)
+        return _run_of(status, shown, time.monotonic() - started)
 
     def play(self, playbook: str, *arguments: str, timeout: float = 900) -> Run:
         """Run a playbook of the repository with the present variables."""
@@ -376,12 +392,11 @@ class Fleet:
             timeout=timeout,
             check=False,
         )
-        recap = {row[0]: (int(row[2]), int(row[3]), int(row[4])) for row in RECAP.findall(output)}
-        return Run(status, output, recap, time.monotonic() - started)
+        return _run_of(status, output, time.monotonic() - started)
 
-    def _tool(self, name: str, *arguments: object, timeout: float = 120, check: bool = True) -> tuple[int, str]:
+    def _environ(self) -> dict[str, str]:
         options = f"-i {self._key} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
-        environ = {
+        return {
             "PATH": f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(self.folder),
             "LC_ALL": "C.UTF-8",
@@ -391,12 +406,14 @@ class Fleet:
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"),
             "ANSIBLE_TIMEOUT": "20",
         }
+
+    def _tool(self, name: str, *arguments: object, timeout: float = 120, check: bool = True) -> tuple[int, str]:
         command = [str(Path(sys.executable).parent / name), *map(str, arguments)]
         with self.network.inside():
             done = subprocess.run(
                 command,
                 cwd=ROOT / "ansible",
-                env=environ,
+                env=self._environ(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -412,6 +429,12 @@ class Fleet:
             command = ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "host"]
             with contextlib.suppress(subprocess.SubprocessError):
                 subprocess.run(command, capture_output=True, timeout=10, check=False)
+
+
+def _run_of(status: int, output: str, seconds: float) -> Run:
+    """Read what Ansible says at the end of each playbook; the last one counts."""
+    recap = {row[0]: (int(row[2]), int(row[3]), int(row[4])) for row in RECAP.findall(output)}
+    return Run(status, output, recap, seconds)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
