@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import time
@@ -470,7 +471,8 @@ def test_an_old_server_is_refused_by_a_modern_client(certificates: Certificates)
     ):
         client_context(certificates).wrap_socket(plain, server_hostname="127.0.0.1")
 
-    assert "VERSION" in str(caught.value).upper()
+    # An OpenSSL whose own settings still allow the version stops at what comes with it.
+    assert re.search(r"VERSION|LEGACY_SIGALG", str(caught.value).upper())
 
 
 def test_a_rotated_certificate_is_used_for_new_connections(certificates: Certificates) -> None:

@@ -35,7 +35,7 @@ class Notify:
         while not self._end.is_set():
             try:
                 self.messages.append((time.monotonic(), self._socket.recv(4096).decode("ascii")))
-            except TimeoutError:
+            except socket.timeout:  # Python 3.9: no TimeoutError yet
                 continue
 
     def close(self) -> None:

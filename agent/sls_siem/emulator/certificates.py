@@ -55,12 +55,14 @@ class Authority:
     Args:
         directory: where its files go; created when missing.
         name: common name of the CA and stem of its file.
+        key_identifiers: name the keys in the certificates, as RFC 5280 wants it and Python's own contexts from 3.13 on;
+            many an authority of old does not.
 
     Raises:
         CertificatesUnavailableError: the package `cryptography` is not installed.
     """
 
-    def __init__(self, directory: Path, name: str = "test-ca") -> None:
+    def __init__(self, directory: Path, name: str = "test-ca", *, key_identifiers: bool = True) -> None:
         require_cryptography()
         from cryptography import x509  # noqa: PLC0415 - a test dependency, needed only here
         from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
@@ -68,6 +70,7 @@ class Authority:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._name = name
+        self._key_identifiers = key_identifiers
         self._key = ec.generate_private_key(ec.SECP256R1())
         subject = _common_name(name)
         builder = _builder(subject, subject, self._key.public_key(), _now() - _DAY, _now() + 30 * _DAY)
@@ -84,6 +87,7 @@ class Authority:
         )
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         builder = builder.add_extension(usage, critical=True)
+        builder = self._identified(builder, self._key.public_key(), self._key.public_key())
         self._subject = subject
         self.ca_file = directory / f"{name}.crt"
         _write_certificate(self.ca_file, _sign(builder, self._key))
@@ -120,6 +124,7 @@ class Authority:
         builder = _builder(_common_name(stem), issuer, key.public_key(), start, end)
         purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        builder = self._identified(builder, key.public_key(), signer.public_key())
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
         alternatives += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
@@ -129,6 +134,17 @@ class Authority:
         _write_certificate(pair.cert_file, _sign(builder, signer))
         _write_key(pair.key_file, key)
         return pair
+
+    def _identified(
+        self, builder: x509.CertificateBuilder, key: ec.EllipticCurvePublicKey, signer: ec.EllipticCurvePublicKey
+    ) -> x509.CertificateBuilder:
+        from cryptography import x509  # noqa: PLC0415
+
+        if not self._key_identifiers:
+            return builder
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        named = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer)
+        return builder.add_extension(named, critical=False)
 
 
 class Certificates:

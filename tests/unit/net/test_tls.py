@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from sls_siem.emulator.certificates import Certificates, server_context
+from sls_siem.emulator.certificates import Authority, Certificates, server_context
 from sls_siem.errors import ConfigError
 from sls_siem.net.connect import connect
 from sls_siem.net.deadline import Deadline
@@ -37,6 +37,13 @@ def handshake(here, context, *, server_name="localhost"):
 def test_trusts_its_own_authority_and_speaks_the_newest_version(certificates):
     with peer(greet, tls=server_context(certificates.server)) as here:
         assert handshake(here, client_context(ca_file=certificates.ca_file)) == (b"hello", "TLSv1.3")
+
+
+def test_takes_an_authority_of_old_that_names_no_keys(tmp_path):
+    """To see it fail, on Python 3.13 or later: make the context by `ssl.create_default_context`."""
+    authority = Authority(tmp_path, key_identifiers=False)
+    with peer(greet, tls=server_context(authority.issue("server"))) as here:
+        assert handshake(here, client_context(ca_file=authority.ca_file))[0] == b"hello"
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
