@@ -1,9 +1,13 @@
-"""What the oracle takes for a request without a lease."""
+"""What the oracle takes for a request without a lease, and what it sees of the processes that an agent starts."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 from sls_siem.emulator.hec_records import RequestRecord
 from tests.faults.verdict import late_requests
+from tests.faults.world import told_to_children
 
 LONGEST_S = 3.5
 BEATS = [10.0, 12.0]
@@ -37,3 +41,14 @@ def test_what_begins_before_it_goes_on_or_a_while_after_is_late() -> None:
 
 def test_each_continuation_counts_by_itself() -> None:
     assert late(request(18.0), request(25.0), continued_s=(18.0, 25.0)) == []
+
+
+def test_what_a_child_is_told_is_seen() -> None:
+    with subprocess.Popen(["cat", "-"], env={"TOLD": "a-secret-of-3f1c"}, stdin=subprocess.PIPE) as child:
+        try:
+            told = told_to_children(os.getpid())
+        finally:
+            child.communicate()
+
+    assert "TOLD=a-secret-of-3f1c\0" in told
+    assert "cat\0-\0" in told

@@ -306,7 +306,7 @@ def _memory(world: World) -> Iterator[str]:
 
 def _secrets(world: World) -> Iterator[str]:
     secrets = world.secrets()
-    texts = {"metrics": world.metrics_text, "command line": " ".join(world.agents.commands)}
+    texts = {"metrics": world.metrics_text, "command lines and children": " ".join(world.agents.commands)}
     for folder in world.agents.folders:
         for path in folder.rglob("*"):
             if path.is_file() and path.name != "agent.toml":

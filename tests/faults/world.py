@@ -166,6 +166,7 @@ class Agents:
                     with contextlib.suppress(OSError, AssertionError):
                         self.peak_bytes = max(self.peak_bytes, agent.resident_bytes())
                         self.commands.add(Path(f"/proc/{agent.process.pid}/cmdline").read_text())
+                        self.commands.update(told_to_children(agent.process.pid))
 
     def close(self) -> None:
         for agent in self.all.values():
@@ -173,6 +174,16 @@ class Agents:
                 with contextlib.suppress(ProcessLookupError):
                     agent.process.send_signal(signal.SIGCONT)
             agent.kill()
+
+
+def told_to_children(pid: int) -> set[str]:
+    """What a process has handed to those that it started: command line and environment of each that runs."""
+    found: set[str] = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            with contextlib.suppress(OSError):
+                found |= {Path(f"/proc/{child}/{name}").read_text(errors="replace") for name in ("cmdline", "environ")}
+    return found
 
 
 class World:
