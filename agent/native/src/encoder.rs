@@ -5,8 +5,10 @@
 //! the rest of the group is walked for errors, and then that payload may go.
 
 use crate::event_id::Ident;
-use crate::fields::{FieldNames, GroupView, LogView};
-use crate::format::{Entry, Format, Writing};
+use crate::field_names::FieldNames;
+use crate::fields::{GroupView, LogView};
+use crate::form::Format;
+use crate::format::{Entry, Writing};
 use crate::hec::{Hec, HecGroup};
 use crate::out::Out;
 use crate::packer::{Item, Mark, Packer};

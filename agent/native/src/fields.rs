@@ -1,7 +1,6 @@
 //! Finds a field of a log by name, and fills templates in, as the reference's `fields` does.
-//!
-//! The names that the settings mention are numbered once; where they are among the keys of a log, its shape knows.
 
+use crate::field_names::{Field, FieldNames};
 use crate::out::decimals;
 use crate::shape::Shape;
 use crate::text::{escaped, is_written_as, Plain};
@@ -12,33 +11,6 @@ pub const TIME_NS: &[u8] = b"__time_ns_part__";
 pub const TOPIC: &[u8] = b"__topic__";
 pub const SOURCE: &[u8] = b"__source__";
 pub const TAG: &[u8] = b"__tag__:";
-
-/// Number of a name in `FieldNames`.
-pub type Field = usize;
-
-/// All names that the settings mention.
-#[derive(Clone, Default)]
-pub struct FieldNames(Vec<Vec<u8>>);
-
-impl FieldNames {
-    pub fn add(&mut self, name: &[u8]) -> Field {
-        if let Some(found) = self.0.iter().position(|other| other == name) {
-            return found;
-        }
-        self.0.push(name.to_vec());
-        self.0.len() - 1
-    }
-
-    /// Where each name first is among the keys.
-    pub fn places(&self, keys: &[Vec<u8>]) -> Vec<Option<u32>> {
-        let place = |name: &Vec<u8>| keys.iter().position(|key| is_written_as(key, name)).map(|found| found as u32);
-        self.0.iter().map(place).collect()
-    }
-
-    fn name(&self, field: Field) -> &[u8] {
-        &self.0[field]
-    }
-}
 
 /// What the logs of a group share, with the body that it is in.
 #[derive(Clone, Copy)]

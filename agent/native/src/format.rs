@@ -3,57 +3,14 @@
 //! What stands before the contents of a log is written once for a group and second; the names of the contents once for
 //! all logs of a shape (`layout`). What is left to do for a log is to copy its values.
 
-use crate::fields::{Field, GroupView, LogView, TIME, TIME_NS};
+use crate::fields::{GroupView, LogView, TIME, TIME_NS};
+use crate::form::{Format, Kind};
 use crate::jsonvalue::embed;
 use crate::layout::{Layout, Layouts};
 use crate::members::{json_members, kv_members, shorten, MARKER_JSON, MARKER_KV};
 use crate::out::Out;
 use crate::text::{escape, escape_all, escaped, json_string, Boundary, Json, Kv, OneLine, Plain};
 use crate::wire::Part;
-
-pub const REPLAY: &[u8] = b"sls_replay";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Json,
-    Kv,
-    Raw,
-}
-
-/// A format as configured.
-#[derive(Clone)]
-pub struct Format {
-    pub kind: Kind,
-    /// Names of the fields that are embedded as JSON.
-    pub json_fields: Vec<Vec<u8>>,
-    /// Name of the member that carries the event id; empty where something around the event does.
-    pub id_field: Vec<u8>,
-    /// Whether the event itself has to say that it is a replay.
-    pub replay: bool,
-    pub raw_field: Field,
-    /// `raw`: CR, LF and NUL may not appear.
-    pub one_line: bool,
-}
-
-impl Format {
-    /// Where a message may be cut.
-    pub fn boundary(&self) -> Boundary {
-        match self.kind {
-            Kind::Json => Boundary::Json,
-            Kind::Kv => Boundary::Kv,
-            Kind::Raw => Boundary::Characters,
-        }
-    }
-
-    /// The form of an event's members; `raw` needs it for a log without its field.
-    pub fn is_kv(&self) -> bool {
-        self.kind == Kind::Kv
-    }
-
-    pub fn is_embedded(&self, name: &[u8]) -> bool {
-        self.json_fields.iter().any(|field| field == name)
-    }
-}
 
 /// One log, and all that it takes to write it.
 pub struct Entry<'a> {

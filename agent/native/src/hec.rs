@@ -1,7 +1,8 @@
 //! The envelope of Splunk's HTTP Event Collector, as the reference's `hec` defines it.
 
 use crate::fields::{GroupView, LogView, Template};
-use crate::format::{Entry, Writing, REPLAY};
+use crate::form::REPLAY;
+use crate::format::{Entry, Writing};
 use crate::out::Out;
 use crate::text::json_string;
 use crate::wire::Log;

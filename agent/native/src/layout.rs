@@ -2,7 +2,7 @@
 //! (an *opening*) and given keys after it (a *layout*). Bounded in number and size.
 
 use crate::fields::{GroupView, TIME, TIME_NS};
-use crate::format::{Format, REPLAY};
+use crate::form::{Format, REPLAY};
 use crate::labels::Labels;
 use crate::names::Names;
 use crate::out::Out;

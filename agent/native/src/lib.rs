@@ -1,15 +1,17 @@
 //! The compiled codec: LogGroupList bytes in, payloads of SIEM bytes out, byte for byte what the plain Python codec
 //! (`sls_siem.codec`, the reference and the specification) makes of them.
 //!
-//! Where to find what: `wire` and `shape` read logs; `format` (with `layout`, `labels`, `members`, `jsonvalue`, `text`)
-//! makes messages of them; `hec` and `syslog` (with `header`, `priority`, `stamp`) put around a message what the output
-//! wants; `transform` leaves logs out and changes fields before; `encoder` and `packer` make payloads; `inflate` undoes
-//! the compression of what comes in; `python` is the door to Python.
+//! Where to find what: `wire` and `shape` read logs; `format` (of the `form` that is configured, with `layout`, `labels`,
+//! `members`, `jsonvalue`, `text`) makes messages of them; `hec` and `syslog` (with `header`, `priority`, `stamp`) put
+//! around a message what the output wants; `transform` leaves logs out and changes fields before; `encoder` and `packer`
+//! make payloads; `inflate` undoes the compression of what comes in; `python` is the door to Python.
 #![forbid(unsafe_code)]
 
 pub mod encoder;
 pub mod event_id;
+pub mod field_names;
 pub mod fields;
+pub mod form;
 pub mod format;
 pub mod header;
 pub mod hec;

@@ -1,7 +1,7 @@
 //! Shortens an event that is a list of named members until it fits, as the reference's `members` defines it. Slow.
 
 use crate::fields::{LogView, TIME, TIME_NS};
-use crate::format::{Format, REPLAY};
+use crate::form::{Format, REPLAY};
 use crate::jsonvalue::embeddable;
 use crate::layout::label;
 use crate::names::Names;

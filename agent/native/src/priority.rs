@@ -1,6 +1,7 @@
 //! Finds the PRI of a syslog message, as the reference's `priority` does.
 
-use crate::fields::{Field, LogView, Template};
+use crate::field_names::Field;
+use crate::fields::{LogView, Template};
 use crate::text::{escaped, Plain};
 use std::collections::HashMap;
 

@@ -3,8 +3,9 @@
 //! They were checked before: a template has been cut into its pieces, a time zone into its offsets.
 
 use crate::encoder::{Codec, Output};
-use crate::fields::{FieldNames, Piece, Template};
-use crate::format::{Format, Kind};
+use crate::field_names::FieldNames;
+use crate::fields::{Piece, Template};
+use crate::form::{Format, Kind};
 use crate::header::{Data, Form, Header, LEAST_ROOM};
 use crate::hec::Hec;
 use crate::priority::{Part, Priority};

@@ -4,7 +4,7 @@
 //! with a wrong one, as soon as a byte differs from what the shape says or a length is not what it should be; then
 //! `wire` walks it. So errors come from `wire` alone.
 
-use crate::fields::FieldNames;
+use crate::field_names::FieldNames;
 use crate::wire::{walk_log, Log, Part, WireError};
 use std::collections::HashMap;
 

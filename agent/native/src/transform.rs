@@ -5,7 +5,8 @@
 //! be walked stays as it is: the encoder will meet the same error there.
 
 use crate::event_id::Ident;
-use crate::fields::{FieldNames, GroupView, SOURCE, TAG, TIME, TIME_NS, TOPIC};
+use crate::field_names::FieldNames;
+use crate::fields::{GroupView, SOURCE, TAG, TIME, TIME_NS, TOPIC};
 use crate::out::{decimals, Out};
 use crate::text::{hex, is_written_as};
 use crate::wire::{walk_group, walk_log, Groups, Log, Meta, Part};
