@@ -6,6 +6,7 @@ a lower minimum.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -131,5 +132,5 @@ def test_a_receiver_that_asks_for_a_client_certificate_gets_nothing_without_one(
     context = server_context(certificates.server, client_ca=certificates.ca_file, client="required")
     said = attempt(way, context, certificates.ca_file, tmp_path)
 
-    # The receiver's alert may be lost with the connection.
-    assert "certificate" in said or "TLS failed" in said
+    # The receiver's alert may be lost with the connection: with TLS 1.3 it comes after our side of the handshake.
+    assert re.search("certificate|TLS failed|connection lost", said), said

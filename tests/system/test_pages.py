@@ -100,9 +100,10 @@ class Site:
             store.append(None, [make_group(logs, time=1_700_000_000)])
 
     def arrive(self, count: int) -> None:
-        """Wait for so many logs in all, and see that there are not more."""
+        """Wait for so many logs in all, and see that there are not more, and none twice."""
         self.host.until(lambda: len(self.hec.store) >= count, 100, f"{count} logs to arrive")
         assert count == len(self.hec.store)
+        assert {} == self.hec.store.duplicates()
 
     def shards(self, *instances: int) -> list[int]:
         """List the shards that these instances hold."""
