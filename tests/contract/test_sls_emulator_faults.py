@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 
@@ -98,6 +99,24 @@ def test_a_delay_comes_before_the_answer(emulator: SlsEmulator, pull: Callable[.
 
     assert pull()[0] == 200
     assert time.monotonic() - started >= 0.3
+
+
+def test_a_save_that_is_carried_out_late_shows_when_it_was_asked_for(emulator: SlsEmulator) -> None:
+    first, second = (emulator.store.shard(0).begin + number for number in (1, 2))
+    emulator.faults.add(Fault("delay", call="save_checkpoint", seconds=1.0, times=1))
+    with Client(emulator.port) as client:
+        client.heartbeat("a", [])
+        with Client(emulator.port) as other, ThreadPoolExecutor(1) as pool:
+            late = pool.submit(other.save, "a", 0, cursor(first))
+            time.sleep(0.3)
+            client.save("a", 0, cursor(second))
+            late.result(10)
+    saves = emulator.history.saves
+
+    assert [save.new for save in saves] == [second, first]
+    assert [save.new for save in sorted(saves, key=lambda save: save.asked_at)] == [first, second]
+    assert all(0 <= save.at - save.asked_at for save in saves)
+    assert saves[1].at - saves[1].asked_at >= 1.0
 
 
 @pytest.mark.parametrize(

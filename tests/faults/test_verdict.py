@@ -1,4 +1,4 @@
-"""What the oracle takes for a request without a lease, and what it sees of the processes that an agent starts."""
+"""What the oracle takes for a request without a lease, a backward save, the end of a restart; and what it sees."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import subprocess
 
 from sls_siem.emulator.hec_records import RequestRecord
-from tests.faults.verdict import late_requests
+from sls_siem.emulator.sls.history import Save
+from tests.faults.verdict import backwards, late_requests, restart_told_s
 from tests.faults.world import told_to_children
 
 LONGEST_S = 3.5
@@ -41,6 +42,30 @@ def test_what_begins_before_it_goes_on_or_a_while_after_is_late() -> None:
 
 def test_each_continuation_counts_by_itself() -> None:
     assert late(request(18.0), request(25.0), continued_s=(18.0, 25.0)) == []
+
+
+def save(new: int, *, asked_at: float, shard: int = 0, refused: str = "", forced: bool = False) -> Save:
+    return Save("p/ls", "g", shard, None, new, "c", forced, "c", refused, asked_at)
+
+
+def test_a_save_goes_backwards_by_the_order_in_which_saves_were_asked_for() -> None:
+    wrong = save(7, asked_at=3.0)
+
+    assert list(backwards([save(5, asked_at=1.0), save(9, asked_at=2.0), wrong, save(8, asked_at=1.5, shard=1)])) == [
+        wrong
+    ]
+    # The service carried the first one out last.
+    assert list(backwards([save(9, asked_at=2.0), save(5, asked_at=1.0)])) == []
+    assert list(backwards([save(9, asked_at=1.0), save(5, asked_at=2.0, refused="no"), save(9, asked_at=3.0)])) == []
+
+
+def test_a_restart_is_over_when_each_channel_of_before_was_answered_once() -> None:
+    before = [request(1.0), request(1.5, channel="b")]
+
+    assert restart_told_s(before, 2.0) == 2.0
+    assert restart_told_s([*before, request(3.0), request(3.5), request(9.0, channel="new")], 2.0) == 3.0
+    assert restart_told_s([*before, request(8.0, channel="b"), request(3.0)], 2.0) == 8.0
+    assert restart_told_s([*before, request(3.0, path="/services/collector/ack")], 2.0) == 2.0
 
 
 def test_what_a_child_is_told_is_seen() -> None:

@@ -23,6 +23,7 @@ class Save:
         forced: `forceSuccess` was true.
         owner: who held the shard then; None when nobody did.
         refused: the error code; empty when it was saved.
+        asked_at: when the request had come, on the clock of `at`; a fault may delay what is done about it.
         at: when, `time.monotonic()`, the same clock in every process of the machine.
     """
 
@@ -35,6 +36,7 @@ class Save:
     forced: bool
     owner: Optional[str]
     refused: str = ""
+    asked_at: float = field(default_factory=time.monotonic)
     at: float = field(default_factory=time.monotonic)
 
 

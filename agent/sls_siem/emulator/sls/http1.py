@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import socket
 import struct
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Optional
@@ -22,13 +23,17 @@ _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden"
 
 @dataclass(frozen=True)
 class Request:
-    """One request; header names are in lower case, `raw_path` is as it was sent, query values are decoded."""
+    """One request; header names are in lower case, `raw_path` is as it was sent, query values are decoded.
+
+    `received_at`: when all of it had come, `time.monotonic()`.
+    """
 
     method: str
     raw_path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    received_at: float = field(default_factory=time.monotonic)
 
     @property
     def path(self) -> str:

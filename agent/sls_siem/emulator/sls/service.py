@@ -252,7 +252,9 @@ class SlsService:
             finally:
                 where, new = f"{store.project}/{store.name}", to_position(cursor)
                 self.history.record_save(
-                    Save(where, call.group, number, old, new, call.consumer, forced, owner, refused)
+                    Save(
+                        where, call.group, number, old, new, call.consumer, forced, owner, refused, request.received_at
+                    )
                 )
         return Answer()
 
