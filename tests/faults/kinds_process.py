@@ -165,6 +165,9 @@ def _(world: World, random: Random, happening: Happening) -> Course:
 
 def _without_disk(world: World, random: Random, happening: Happening, spoil, mend) -> Course:  # type: ignore[no-untyped-def]
     assert isinstance(world.siem, HecEmulator)
+    while world.disk_spoiled:
+        yield 0.05
+    world.disk_spoiled = True
     folders = [agent.folder for agent in world.agents.all.values()]
     for folder in folders:
         spoil(folder / "state")
@@ -180,6 +183,7 @@ def _without_disk(world: World, random: Random, happening: Happening, spoil, men
         world.siem.clear_faults(number)
         for folder in folders:
             mend(folder / "state")
+        world.disk_spoiled = False
     yield 0.1
 
 

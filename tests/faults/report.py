@@ -155,6 +155,10 @@ def _head(found: list[Piece]) -> list[str]:
         return f"{sum(sums[key] for sums in every):,}"
 
     counted = sum(sums["ok"] + sums["failed"] for sums in every)
+    by_commit: Counter[str] = Counter()
+    for piece in found:
+        by_commit[piece["commit"]] += sum(sums["ok"] + sums["failed"] for sums in piece["outputs"].values())
+    largest = max(by_commit.values(), default=0)
     return [
         "# Fault schedules",
         "",
@@ -179,7 +183,7 @@ def _head(found: list[Piece]) -> list[str]:
         "a second or longer, as seen by the schedule's own clock; that explains a duplicate as a lost lease does, and",
         "nothing else.",
         "",
-        f"The bar is 10,000 schedules without a failure on one commit; this is {counted / 100:.1f} % of the way.",
+        f"The bar is 10,000 schedules without a failure on one commit; the one with most of them has {largest:,}.",
         "",
     ]
 

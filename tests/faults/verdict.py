@@ -14,7 +14,7 @@ from sls_siem.emulator.hec_records import RequestRecord
 from sls_siem.emulator.sls.history import Save
 from sls_siem.emulator.store import event_digest
 from tests.faults.oracle import NOTICE, Letter, without_fields
-from tests.faults.schedule import KINDS, PLAIN, SIEM, SLS, Happening
+from tests.faults.schedule import HEC_ACK, KINDS, PLAIN, SIEM, SLS, Happening
 
 if TYPE_CHECKING:
     from tests.faults.world import World
@@ -37,6 +37,8 @@ REFUSING = {
 
 
 STRIPPING = {"hec-fields-refused"}
+# Requests without an answer, or with one that does not say what became of them: the indexer may have drawn an ackId.
+MAY_DRAW = {"hec-500", "hec-413", "hec-redirect", "hec-html", "hec-reset-before", "hec-black-hole"}
 
 
 def too_slow(world: World) -> str:
@@ -155,7 +157,7 @@ def _unexplained(world: World) -> Iterator[str]:
     """
     faults = [fault for fault in world.schedule.faults if fault.struck_s is not None]
     _prolong(world, faults)
-    repeating = [fault for fault in faults if KINDS[fault.kind].repeats]
+    repeating = [fault for fault in faults if KINDS[fault.kind].repeats or _makes_ack_ids_doubtful(world, fault)]
     outages = [fault for fault in faults if KINDS[fault.kind].side == SIEM]
     saved = {(save.shard, save.new) for save in world.sls.history.saves if not save.refused}
     ran_out = _ran_out(world)
@@ -189,23 +191,29 @@ def _prolong(world: World, faults: list[Happening]) -> None:
     for fault in faults:
         if fault.ended_s is not None and fault.injected in last:
             fault.ended_s = max(fault.ended_s, last[fault.injected] + SLACK_S)
-        if fault.kind == "hec-indexer-restart" and fault.ended_s is not None and fault.struck_s is not None:
-            told_s = restart_told_s(world.siem.requests(), fault.struck_s)
-            fault.ended_s = max(fault.ended_s, told_s + SLACK_S)
+        if fault.ended_s is not None and _makes_ack_ids_doubtful(world, fault):
+            fault.ended_s = max(fault.ended_s, answered_once_s(world.siem.requests(), fault.ended_s) + SLACK_S)
 
 
-def restart_told_s(requests: Iterable[RequestRecord], struck_s: float) -> float:
-    """When the last lane learned of an indexer's restart: from the first answer to a request with events on a channel
-    of before. That request is sent again as well, since its ackId had been given before."""
+def _makes_ack_ids_doubtful(world: World, fault: Happening) -> bool:
+    return world.output == HEC_ACK and (fault.kind in MAY_DRAW or fault.kind == "hec-indexer-restart")
+
+
+def answered_once_s(requests: Iterable[RequestRecord], after_s: float) -> float:
+    """When the last channel that had been in use before a moment was first answered after it.
+
+    Only there does a lane learn that ackIds began anew, or cannot rule it out; then it sends again what waits on that
+    channel, and the request itself.
+    """
     known: set[str] = set()
     told: dict[str, float] = {}
     for record in sorted(requests, key=lambda one: one.at_s):
         if record.path.endswith("/event") and record.status == 200:
-            if record.at_s <= struck_s:
+            if record.at_s <= after_s:
                 known.add(record.channel)
             elif record.channel in known:
                 told.setdefault(record.channel, record.at_s)
-    return max(told.values(), default=struck_s)
+    return max(told.values(), default=after_s)
 
 
 def _stalled(world: World, first_s: float, last_s: float) -> bool:

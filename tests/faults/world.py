@@ -214,6 +214,7 @@ class World:
         self._courses: list[tuple[float, Happening, Course]] = []
         self.boot_s = now_s() - time.monotonic()
         self.receiver_busy = False
+        self.disk_spoiled = False
         self.stalls: list[tuple[float, float]] = []
         self.continued_s: list[float] = []  # when processes that had been stopped went on
         self._began_s = self._ticked_s = now_s()
