@@ -13,7 +13,7 @@ import pytest
 
 from sls_siem.emulator.loggroups import make_group
 from sls_siem.emulator.sls import Call, Fault, Settings, SlsEmulator
-from tests.contract.sls_support import LOGSTORE, Client, cursor
+from tests.contract.sls_support import LOGSTORE, Client, cursor, wait_for
 
 pytestmark = pytest.mark.contract
 
@@ -103,12 +103,12 @@ def test_a_delay_comes_before_the_answer(emulator: SlsEmulator, pull: Callable[.
 
 def test_a_save_that_is_carried_out_late_shows_when_it_was_asked_for(emulator: SlsEmulator) -> None:
     first, second = (emulator.store.shard(0).begin + number for number in (1, 2))
-    emulator.faults.add(Fault("delay", call="save_checkpoint", seconds=1.0, times=1))
+    fault = emulator.faults.add(Fault("delay", call="save_checkpoint", seconds=1.0, times=1))
     with Client(emulator.port) as client:
         client.heartbeat("a", [])
         with Client(emulator.port) as other, ThreadPoolExecutor(1) as pool:
             late = pool.submit(other.save, "a", 0, cursor(first))
-            time.sleep(0.3)
+            wait_for(lambda: fault.struck, what="the first save")
             client.save("a", 0, cursor(second))
             late.result(10)
     saves = emulator.history.saves

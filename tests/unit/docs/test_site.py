@@ -8,8 +8,8 @@
 | `yaml` | read as YAML |
 | `json`, `text`; snippets of receivers | by the tests of their pages (`tests/contract/test_real_page_snippets.py` …) |
 
-What the README says is run by `tests/system/life.py` (Install), `tests/fleet/` (the block of the fleet's page too) and
-`tests/e2e/test_demo.py` (`make demo`). Nothing here runs Splunk, Sentinel and Filebeat, to which some blocks belong.
+The block of the fleet's page is typed by `tests/fleet/`, the README's three lines of installation by
+`tests/system/life.py`. Not run: the README's other lines as they stand; what belongs to Splunk, Sentinel or Filebeat.
 """
 
 from __future__ import annotations
