@@ -6,7 +6,6 @@ this machine's clock. The receiver counts and stores nothing.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ from typing import Any, Optional
 
 from sls_siem.cli.bench_case import Case
 from sls_siem.cli.bench_measure import FIRST_EVENT_S, Stage
-from sls_siem.cli.demo_rig import AgentProcess, RigError, ended_cleanly, scratch, starting_children
+from sls_siem.cli.demo_rig import AgentProcess, RigError, ended_cleanly, pause, scratch, starting_children
 
 TRACED: Mapping[str, object] = {"sink_trace": True}
 BEHIND_S = 2.5
@@ -99,7 +98,7 @@ def hold(plan: Hold) -> dict[str, Any]:
             speed = plan.case.raw_bytes_per_log / plan.every_s / 1e6
             stage.sls.control.post("feed", shard=0, logs_per_group=1, mb_per_s=speed, profile=plan.case.profile)
         _await_first(stage, agent)
-        _pause(plan.warmup_s)
+        pause(plan.warmup_s)
         first = _Reading(stage, agent)
         largest = 0
         for _ in _ticks(plan.seconds):
@@ -196,11 +195,7 @@ def _ticks(seconds: float) -> Iterator[float]:
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         yield left
-        _pause(min(0.5, left))
-
-
-def _pause(seconds: float) -> None:
-    threading.Event().wait(seconds)
+        pause(min(0.5, left))
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -118,6 +118,7 @@ def test_the_control_answers_while_the_service_is_down(remote: EmulatorProcess) 
 
     assert asked(f"{remote.addresses['url']}/_emulator/summary", "GET").json["listening"] is True
     assert asked(f"{remote.addresses['url']}/_emulator/store/event?id=nothing", "GET").json == []
+    assert wait_until(lambda: remote.ask("summary")["open_connections"] == 0)
     with connect(remote.addresses["host"], remote.addresses["port"]) as sock:
         assert wait_until(lambda: remote.ask("summary")["open_connections"] == 1)
         assert remote.call("drop_connections", reset=False) == 1

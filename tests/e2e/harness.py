@@ -110,7 +110,8 @@ class AgentProcess:
         self.process.send_signal(number)
 
     def stop(self, seconds: float = 40.0) -> int:
-        """SIGTERM, then the exit status."""
+        """SIGTERM, then the exit status; not before the agent catches it, since Python's own start is ended by it."""
+        until(lambda: self._catches(signal.SIGTERM) or not self.running(), 40, "a handler for SIGTERM")
         self.signal(signal.SIGTERM)
         return self.wait(seconds)
 
@@ -143,11 +144,19 @@ class AgentProcess:
         return [row["shard"] for row in self.status().get("shards", [])]
 
     def resident_bytes(self) -> int:
+        return int(self._process_status("VmRSS").split()[0]) * 1024
+
+    def _catches(self, number: signal.Signals) -> bool:
+        """Say if a handler is set up for a signal: mask SigCgt of proc_pid_status(5)."""
+        return bool(int(self._process_status("SigCgt"), 16) >> (number - 1) & 1)
+
+    def _process_status(self, name: str) -> str:
         assert self.process is not None
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        raise AssertionError("no VmRSS")
+            key, _, value = line.partition(":")
+            if key == name:
+                return value.strip()
+        raise AssertionError(f"no {name}")
 
 
 def sls_tables(sls: SlsEmulator, **changes: object) -> dict[str, object]:

@@ -6,7 +6,6 @@ kernel charged to the shipper's process alone: warm-up, then one stretch of time
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -16,7 +15,7 @@ from typing import Optional, Protocol
 
 from sls_siem.cli.bench_case import Case
 from sls_siem.cli.bench_certificate import Certificate, make_certificate
-from sls_siem.cli.demo_rig import AgentProcess, RigError, SlsProcess, starting_children
+from sls_siem.cli.demo_rig import AgentProcess, RigError, SlsProcess, pause, starting_children
 from sls_siem.cli.demo_usage import Usage
 from sls_siem.emulator.remote import EmulatorProcess
 
@@ -174,9 +173,9 @@ def _measure_once(stage: Stage, plan: Plan, start: Callable[[int], Shipper], num
         with starting_children():
             shipper = stack.enter_context(start(number))
         _await_arrival(stage, shipper, arrived_before)
-        _pause(plan.warmup_s)
+        pause(plan.warmup_s)
         first = _Reading(stage, shipper)
-        _pause(plan.seconds)
+        pause(plan.seconds)
         last = _Reading(stage, shipper)
         shipper.check()
     events = last.events - first.events
@@ -204,8 +203,4 @@ def _await_arrival(stage: Stage, shipper: Shipper, before: int) -> None:
         shipper.check()
         if time.monotonic() > deadline:
             raise RigError(f"{stage.case.name}: nothing has arrived within {FIRST_EVENT_S:g} s")
-        _pause(_LOOK_S)
-
-
-def _pause(seconds: float) -> None:
-    threading.Event().wait(seconds)
+        pause(_LOOK_S)

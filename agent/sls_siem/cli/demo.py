@@ -19,6 +19,7 @@ from sls_siem.cli.demo_rig import (
     SlsProcess,
     Tables,
     ended_cleanly,
+    pause,
     scratch,
     starting_children,
 )
@@ -140,14 +141,14 @@ class _Demo:
             self._agent.check()
             if time.monotonic() > deadline:
                 raise RigError(f"the agent does not read all shards after {STALL_S:g} s:\n{self._agent.last_words()}")
-            self._progress.pause(LOOK_S)
+            pause(LOOK_S)
 
     def _watch(self, meter: _Meter, feeds: list[int]) -> _State:
         """Show the progress until everything has arrived, or nothing arrives any more."""
         state = self._look(feeds)
         while state.feeding or (state.arrived < state.logs and meter.still_s < STALL_S):
             self._agent.check()
-            self._progress.pause(LOOK_S)
+            pause(LOOK_S)
             if state.feeding and meter.seconds > self._traffic.longest_s:
                 end_feeds(self._sls.control, feeds)
             state = self._look(feeds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from dataclasses import dataclass
 
@@ -41,7 +40,6 @@ class Progress:
     def __init__(self) -> None:
         self._stream = sys.stderr
         self._live = self._stream.isatty()
-        self._never = threading.Event()
         self._next_at = 0.0
         self._dirty = False
 
@@ -59,10 +57,6 @@ class Progress:
             self._next_at = time.monotonic() + EVERY_S
             self._stream.write(f"{text}\n")
         self._stream.flush()
-
-    def pause(self, seconds: float) -> None:
-        """Let time pass."""
-        self._never.wait(seconds)
 
     def _clean(self) -> str:
         dirty, self._dirty = self._dirty, False

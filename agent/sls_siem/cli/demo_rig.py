@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Optional, final
@@ -21,6 +22,7 @@ from typing import IO, Any, Optional, final
 from sls_siem.cli.demo_usage import Usage, usage_of
 from sls_siem.emulator.sls import SlsControl
 from sls_siem.errors import AgentError
+from sls_siem.service.wake import Wake
 
 Tables = Mapping[str, Mapping[str, object]]
 
@@ -30,7 +32,10 @@ EXIT_INTERRUPTED = 130
 """As a shell says it of a command that SIGINT ended."""
 _END_S = 10.0
 _OURS = ("SLS_", "NOTIFY_SOCKET", "WATCHDOG", "CREDENTIALS_DIRECTORY", "RUNTIME_DIRECTORY", "STATE_DIRECTORY")
+_LOOK_S = 0.05
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ASKED = Wake()
+"""A process has one set of signal handlers."""
 
 
 class RigError(AgentError):
@@ -41,16 +46,24 @@ class RigError(AgentError):
 def ended_cleanly() -> Iterator[contextlib.ExitStack]:
     """Give a stack that is unwound to its end whatever signal asks this process to end.
 
-    SIGTERM and SIGHUP become KeyboardInterrupt, as SIGINT is; none of them disturbs the unwinding.
+    SIGINT, SIGTERM and SIGHUP become KeyboardInterrupt at the next `pause`, and not where they strike: an exception
+    out of the middle of `Popen.poll` leaves its lock taken, out of a finaliser it is dropped. A second one does not
+    wait for a pause. None of them disturbs the unwinding.
     """
+    asked: list[int] = []
 
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
+    def note(number: int, _frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        _ASKED.set()
 
     stack = contextlib.ExitStack()
-    before = {number: signal.signal(number, interrupt) for number in _ENDING}
+    _ASKED.wait(0)
+    before = {number: signal.signal(number, note) for number in _ENDING}
     try:
         yield stack
+        pause(0)
     finally:
         for number in _ENDING:
             signal.signal(number, signal.SIG_IGN)
@@ -61,18 +74,25 @@ def ended_cleanly() -> Iterator[contextlib.ExitStack]:
                 signal.signal(number, handler)
 
 
+def pause(seconds: float) -> None:
+    """Let time pass.
+
+    Raises:
+        KeyboardInterrupt: a signal has asked this process to end, now or since the last pause.
+    """
+    if _ASKED.wait(seconds):
+        raise KeyboardInterrupt
+
+
 @contextlib.contextmanager
 def starting_children() -> Iterator[None]:
     """Let processes that are started meanwhile import what this one imports, and not hear the terminal's signals.
 
-    A signal that asks this process to end is heeded when the block is left, so that every process that was started in
-    it is known to whoever ends it. Blocks may be nested.
+    Blocks may be nested.
     """
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(str(Path(entry or ".").absolute()) for entry in sys.path)
-    terminations: list[int] = []
     # A blocked signal stays blocked in the children; SIGTERM must not, they are ended by it.
-    handler = signal.signal(signal.SIGTERM, lambda number, _frame: terminations.append(number))
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
@@ -81,10 +101,7 @@ def starting_children() -> Iterator[None]:
             del os.environ["PYTHONPATH"]
         else:
             os.environ["PYTHONPATH"] = before
-        signal.signal(signal.SIGTERM, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
-        if terminations:
-            signal.raise_signal(signal.SIGTERM)
 
 
 def scratch(stack: contextlib.ExitStack) -> Path:
@@ -199,10 +216,12 @@ class AgentProcess:
             RigError: it takes longer than `seconds`.
         """
         self._process.terminate()
-        try:
-            return self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise RigError(f"the agent has not ended {seconds:g} s after SIGTERM:\n{self.last_words()}") from None
+        deadline = time.monotonic() + seconds
+        while (status := self._process.poll()) is None:
+            if time.monotonic() > deadline:
+                raise RigError(f"the agent has not ended {seconds:g} s after SIGTERM:\n{self.last_words()}")
+            pause(_LOOK_S)
+        return status
 
     def last_words(self) -> str:
         """The last lines of its log."""

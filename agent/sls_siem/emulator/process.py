@@ -1,22 +1,18 @@
-"""Run one receiver emulator as a process: options in, one JSON line out, an end on SIGTERM or when stdin closes.
-
-An end with stdin means that an emulator never outlives a test that was killed.
-"""
+"""Run one receiver emulator as a process: options in, one JSON line out, an end on SIGTERM or when stdin closes."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import signal
 import ssl
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Optional, Protocol
 
 from sls_siem.emulator.certificates import KeyPair, server_context
+from sls_siem.emulator.ending import Ending
 
 
 class Emulator(Protocol):
@@ -33,16 +29,12 @@ def main_of(factory: Callable[..., Emulator], arguments: Optional[Sequence[str]]
     """Run the emulator that `factory(port=…, tls=…, **settings)` makes until it is told to end; returns 0."""
     options = _parser().parse_args(arguments)
     emulator = factory(host=options.host, port=options.port, tls=_tls(options), **json.loads(options.settings))
-    over = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: over.set())
+    ending = Ending()
     emulator.start()
     try:
         sys.stdout.write(json.dumps({**emulator.addresses(), "pid": os.getpid()}) + "\n")
         sys.stdout.flush()
-        threading.Thread(target=_watch_stdin, args=(over,), name="stdin", daemon=True).start()
-        while not over.wait(0.5):
-            pass  # a signal handler only runs between two waits of the main thread
+        ending.wait()
     finally:
         emulator.stop()
     return 0
@@ -72,14 +64,3 @@ def _tls(options: argparse.Namespace) -> Optional[ssl.SSLContext]:
         minimum=options.tls_minimum,
         maximum=options.tls_maximum,
     )
-
-
-def _watch_stdin(over: threading.Event) -> None:
-    # Not through sys.stdin: its lock would keep the interpreter from ending.
-    while True:
-        try:
-            if not os.read(0, 4096):
-                break
-        except OSError:
-            break
-    over.set()

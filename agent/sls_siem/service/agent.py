@@ -29,6 +29,7 @@ from sls_siem.service.caught_up import CaughtUpWatch
 from sls_siem.service.encoding import encoder_settings, without_transform
 from sls_siem.service.places import state_directory
 from sls_siem.service.status import Snapshot
+from sls_siem.service.wake import Wake
 from sls_siem.siem import make_output
 from sls_siem.siem.output import EndpointState
 from sls_siem.sls.client import SlsClient
@@ -55,7 +56,7 @@ class Agent:
         self._config = config
         self._health = health
         self._metrics = metrics
-        self.woken = threading.Event()
+        self.woken = Wake()
         self.caught_up = threading.Event()
         self.failure: Optional[BaseException] = None
         self.draining = False

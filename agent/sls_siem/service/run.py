@@ -167,7 +167,6 @@ class _Loop:
         while not self._ending():
             self._turn()
             self._agent.woken.wait(self._pause_s())
-            self._agent.woken.clear()
         return self._end()
 
     def _ending(self) -> bool:
@@ -261,7 +260,6 @@ class _Loop:
                 self._notifier.extend_stop(EXTEND_S)
             left = now_left
             self._agent.woken.wait(DRAIN_LOOK_S)
-            self._agent.woken.clear()
         if self._agent.drained():
             LOG.info("drained: everything that was in hand is settled or will be read again by the next consumer")
         else:

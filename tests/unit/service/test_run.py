@@ -24,6 +24,7 @@ from sls_siem.service import run as service
 from sls_siem.service.redact import Redactor
 from sls_siem.service.run import Signals, _Loop
 from sls_siem.service.status import Snapshot
+from sls_siem.service.wake import Wake
 from tests.unit.siem.support import hec_config
 
 WATCHDOG_S = 0.2
@@ -37,7 +38,7 @@ class ScriptedAgent:
     """
 
     def __init__(self, *steps: Callable[[ScriptedAgent], None]) -> None:
-        self.woken = threading.Event()
+        self.woken = Wake()
         self.caught_up = threading.Event()
         self.failure: Optional[BaseException] = None
         self.done: list[str] = []

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import selectors
-import signal
 import ssl
 import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import Optional
 
+from sls_siem.emulator.ending import Ending
 from sls_siem.emulator.sls.server import SlsEmulator
 from sls_siem.emulator.sls.settings import Settings
 
@@ -36,13 +34,12 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     for key in options.key:
         key_id, _, secret = key.partition(":")
         emulator.add_key(key_id, secret)
-    woken, wake = os.pipe()
-    _install_handlers(wake)
+    ending = Ending()
     with emulator:
         address = {"url": emulator.url, "host": emulator.host, "port": emulator.port, "pid": os.getpid()}
         sys.stdout.write(json.dumps(address) + "\n")
         sys.stdout.flush()
-        _wait(woken, None if options.detached else sys.stdin.fileno())
+        ending.wait(with_stdin=not options.detached)
     return 0
 
 
@@ -70,25 +67,6 @@ def _tls(cert: Optional[str], key: Optional[str]) -> Optional[ssl.SSLContext]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     return context
-
-
-def _install_handlers(wake: int) -> None:
-    def stop(_number: int, _frame: Optional[FrameType]) -> None:
-        os.write(wake, b"x")
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-
-
-def _wait(woken: int, stdin: Optional[int]) -> None:
-    with selectors.DefaultSelector() as selector:
-        selector.register(woken, selectors.EVENT_READ)
-        if stdin is not None:
-            selector.register(stdin, selectors.EVENT_READ)
-        while True:
-            for ready, _ in selector.select():
-                if ready.fd == woken or not os.read(ready.fd, 4096):
-                    return
 
 
 if __name__ == "__main__":
