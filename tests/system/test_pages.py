@@ -1,9 +1,9 @@
 """The operator's pages, followed word for word on a fresh Debian 12 host with the package just built.
 
-Every block of shell in `docs/` is typed as it stands, at a terminal, in the order of its page; the names in the pages
-(`cn-hangzhou.log.aliyuncs.com`, `splunk-1.example.com`) lead to an SLS and a HEC on this machine, by https with the
-certificate of an authority that the host trusts. What a page leaves to the reader is done by the test: a file that is
-to be written, secrets that are asked for.
+Every block of shell in `docs/`, and the README's commands in brief, are typed as they stand, at a terminal, in the order
+of their page; the names in the pages (`cn-hangzhou.log.aliyuncs.com`, `splunk-1.example.com`) lead to an SLS and a HEC
+on this machine, by https with the certificate of an authority that the host trusts. What a page leaves to the reader is
+done by the test: a file that is to be written, secrets that are asked for.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 import shutil
 import textwrap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,30 @@ def test_installation_by_its_own_page(site: Site) -> None:
     site.fill(site.stores["my-sls-project-one", "my-sls-logstore-a1"], 20, user="bob")
 
     assert before + 200 == site.arrived(before + 200, *range(1, 11))
+
+
+def test_the_readme_in_brief(site: Site) -> None:
+    """Its smallest configuration and its four commands; the third runs until it is told to end."""
+    brief = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Configuration in brief\n")[2]
+    toml, commands = re.findall(r"^```(?:toml)?\n(.*?)^```$", brief.partition("\n## ")[0], re.MULTILINE | re.DOTALL)
+    check, connect, run, status = commands.splitlines()
+    site.host.run("systemctl", "disable", *(f"sls-siem@{instance}" for instance in range(1, 11)))
+    site.host.write("/root/agent.toml", toml)
+    before = len(site.hec.store)
+    at_a_terminal(site.host, check, folder="/root")
+    at_a_terminal(site.host, connect, folder="/root")
+    with ThreadPoolExecutor(1) as beside:
+        running = beside.submit(at_a_terminal, site.host, run, folder="/root")
+        site.until_held(10, 1)
+        site.fill(site.stores["my-sls-project-one", "my-sls-logstore-a1"], 20, user="eve")
+        site.host.until(lambda: len(site.hec.store) >= before + 200, 100, "200 logs to arrive")
+        shown = at_a_terminal(site.host, status, folder="/root")
+        site.host.run("pkill", "-INT", "-f", "sls-siem run")
+        log = running.result(60)
+
+    assert before + 200 == len(site.hec.store)
+    assert re.search(r"^ +1 +running", re.sub(r"\x1b\[\d*m", "", shown), re.MULTILINE)
+    assert "drained: everything" in log
 
 
 def test_no_block_of_shell_was_left_out(site: Site) -> None:
