@@ -40,4 +40,7 @@ class Clock:
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",
+            # Its own correction of waits on the monotonic clock has them end at once: every wait for the interpreter's
+            # lock spins.
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",
         }
