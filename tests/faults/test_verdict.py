@@ -50,13 +50,14 @@ def save(new: int, *, asked_at: float, shard: int = 0, refused: str = "", forced
 
 
 def test_a_save_goes_backwards_by_the_order_in_which_saves_were_asked_for() -> None:
-    wrong = save(7, asked_at=3.0)
+    wrong, wrong_too = save(7, asked_at=3.0), save(4, asked_at=4.0)
 
     assert list(backwards([save(5, asked_at=1.0), save(9, asked_at=2.0), wrong, save(8, asked_at=1.5, shard=1)])) == [
         wrong
     ]
-    # The service carried the first one out last.
-    assert list(backwards([save(9, asked_at=2.0), save(5, asked_at=1.0)])) == []
+    # The service carried the first one out last, and the next consumer began there.
+    assert list(backwards([save(9, asked_at=2.0), save(5, asked_at=1.0), save(6, asked_at=4.0)])) == []
+    assert list(backwards([save(9, asked_at=2.0), save(5, asked_at=1.0), wrong_too])) == [wrong_too]
     assert list(backwards([save(9, asked_at=1.0), save(5, asked_at=2.0, refused="no"), save(9, asked_at=3.0)])) == []
 
 

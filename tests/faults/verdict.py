@@ -274,23 +274,30 @@ def _saves(world: World) -> Iterator[str]:
         if save.owner != save.consumer:
             yield f"a save by a consumer that does not own the shard: {save}"
     if not world.agents.clones_allowed:
-        yield from (f"a save that goes backwards: {save}" for save in backwards(world.sls.history.saves))
+        for wrong in backwards(world.sls.history.saves):
+            others = [save for save in world.sls.history.saves if save.shard == wrong.shard]
+            yield f"a save that goes backwards: {wrong}; all of its shard: {others}"
     if any(count > 1 or shard >= world.schedule.shards for shard, count in forced.items()):
         yield f"forced saves beyond the first positions: {dict(forced)}"
 
 
 def backwards(saves: Iterable[Save]) -> Iterator[Save]:
-    """Find the saves of a position before one that had been asked to be saved earlier.
+    """Find the saves of a position before the stored one that were asked for later than that.
 
     A service that is slow may carry out a request after its connection broke, and after the next one: that goes
-    backwards too, but not by the agent's doing. Until the next save it costs duplicates, should the agent die.
+    backwards too, but not by the agent's doing. Whoever reads the shard from then on begins, and saves, there.
+
+    Args:
+        saves: in the order in which they were carried out.
     """
-    newest: dict[int, int] = {}
-    accepted = [save for save in saves if not save.refused and not save.forced and save.new is not None]
-    for save in sorted(accepted, key=lambda one: one.asked_at):
-        if save.new is not None and save.new < newest.get(save.shard, save.new):
+    stored: dict[int, Save] = {}
+    for save in saves:
+        if save.refused or save.forced or save.new is None:
+            continue
+        before = stored.get(save.shard, save)
+        if save.new < (before.new or 0) and save.asked_at >= before.asked_at:
             yield save
-        newest[save.shard] = max(save.new or 0, newest.get(save.shard, 0))
+        stored[save.shard] = save
 
 
 def _lease(world: World) -> Iterator[str]:

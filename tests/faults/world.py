@@ -257,12 +257,18 @@ class World:
         return {**tables, "siem": {"output": "syslog"}, "syslog": syslog}
 
     def _free_port(self) -> int:
-        """A port whose ten successors are free too, out of the kernel's reach for outgoing connections."""
+        """A port whose ten successors are free too, out of the kernel's reach for outgoing connections.
+
+        It stays taken while this world stands, so that no other takes its successors while agents are down.
+        """
         for _ in range(200):
             base = 20_000 + 12 * Random(f"{os.getpid()}/{time.monotonic_ns()}").randrange(900)
-            with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-                for port in range(base, base + 11):
-                    stack.enter_context(contextlib.closing(socket.socket())).bind(("127.0.0.1", port))
+            with contextlib.ExitStack() as taken, contextlib.suppress(OSError):
+                taken.enter_context(contextlib.closing(socket.socket())).bind(("127.0.0.1", base))
+                with contextlib.ExitStack() as stack:
+                    for port in range(base + 1, base + 11):
+                        stack.enter_context(contextlib.closing(socket.socket())).bind(("127.0.0.1", port))
+                self._stack.push(taken.pop_all())
                 return base
         raise RuntimeError("no free ports")
 

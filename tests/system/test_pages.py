@@ -1,9 +1,9 @@
 """The operator's pages, followed word for word on a fresh Debian 12 host with the package just built.
 
-Every block of shell in `docs/`, and the README's commands in brief, are typed as they stand, at a terminal, in the order
-of their page; the names in the pages (`cn-hangzhou.log.aliyuncs.com`, `splunk-1.example.com`) lead to an SLS and a HEC
-on this machine, by https with the certificate of an authority that the host trusts. What a page leaves to the reader is
-done by the test: a file that is to be written, secrets that are asked for.
+Every block of shell in `docs/`, and the README's commands in brief, are typed as they stand, at a terminal, in the
+order of their page. The names in the pages (`cn-hangzhou.log.aliyuncs.com`, `splunk-1.example.com`) lead to an SLS and
+a HEC on this machine, by https with the certificate of an authority that the host trusts. What a page leaves to the
+reader is done by the test: a file that is to be written, secrets that are asked for.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@
 | `json`, `text`; snippets of receivers | by the tests of their pages (`tests/contract/test_real_page_snippets.py` …) |
 
 The block of the fleet's page is typed by `tests/fleet/`, of the README the three lines of installation by
-`tests/system/life.py`, the four of the configuration by `tests/system/test_pages.py`, `make demo` by `tests/e2e/test_demo.py`.
-Not run: what belongs to Splunk, Sentinel or Filebeat, which none of the package registries has.
+`tests/system/life.py`, the four of the configuration by `tests/system/test_pages.py`, `make demo` by
+`tests/e2e/test_demo.py`. Not run: what belongs to Splunk, Sentinel or Filebeat; no package
+registry has these.
 """
 
 from __future__ import annotations
