@@ -5,7 +5,9 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
+from sls_siem.emulator.loggroups import make_group
 from sls_siem.emulator.sls import Fault, RefusalError
+from sls_siem.emulator.sls.shard import MAX_ANSWER_BYTES
 from tests.e2e.harness import GROUP, KEY_ID, KEY_SECRET
 from tests.faults.schedule import SLS, Course, Happening, kind
 
@@ -303,6 +305,26 @@ def _(world: World, random: Random, happening: Happening) -> Course:
                 break
         yield 0.03
     yield 0.1
+
+
+@kind("largest-group", SLS, repeats=False, weight=0.15, once=True)
+def _(world: World, random: Random, happening: Happening) -> Course:
+    """A group of exactly what one answer may hold, between others."""
+    world.append(20)
+    world.obligations.append(None, group_of(MAX_ANSWER_BYTES, random))
+    world.append(20)
+    world.struck(happening)
+    yield 0.1
+
+
+def group_of(size: int, random: Random) -> bytes:
+    """Make a log group of exactly so many bytes, at least 300,000; no value has more."""
+    words = [random.choice(("GET", "日志", '"quoted"', "back\\slash", "\x1b[31m", "a=b|c")) for _ in range(997)]
+    value = " ".join(random.choices(words, k=20_000)).encode()
+    logs = [{"text": value}] * ((size - 100_000) // (len(value) + 20))
+    rest = size - len(make_group([*logs, {"text": b"x" * 100_000}], time=1_700_000_000)) + 100_000
+    # From 16,384 to 2,097,151 bytes a length is written in three, so what fills up adds to nothing but itself.
+    return make_group([*logs, {"text": b"x" * rest}], time=1_700_000_000)
 
 
 @kind("undecodable-group", SLS, repeats=False, weight=0.7)

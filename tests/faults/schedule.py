@@ -95,6 +95,7 @@ class Schedule:
     agents: int
     shards: int
     expired_cursor: str
+    compression: str
     faults: tuple[Happening, ...]
 
     def random(self, number: int) -> Random:
@@ -122,6 +123,7 @@ def draw(seed: int, output: str, attempt: int) -> Schedule:
         agents=random.choice((1, 1, 2, 2, 3)),
         shards=random.choice((2, 3, 4)),
         expired_cursor=random.choice(("invalid", "begin")),
+        compression=random.choice(("lz4", "lz4", "zstd")),
         faults=tuple(Happening(number, name, at) for number, (name, at) in enumerate(zip(names, times))),
     )
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+from random import Random
+
+import pytest
 
 from sls_siem.emulator.hec_records import RequestRecord
 from sls_siem.emulator.sls.history import Save
+from sls_siem.emulator.sls.shard import MAX_ANSWER_BYTES
 from tests.e2e.harness import until
+from tests.faults.kinds_sls import group_of
 from tests.faults.verdict import answered_once_s, backwards, late_requests
 from tests.faults.world import told_to_children
 
@@ -59,6 +64,11 @@ def test_a_save_goes_backwards_by_the_order_in_which_saves_were_asked_for() -> N
     assert list(backwards([save(9, asked_at=2.0), save(5, asked_at=1.0), save(6, asked_at=4.0)])) == []
     assert list(backwards([save(9, asked_at=2.0), save(5, asked_at=1.0), wrong_too])) == [wrong_too]
     assert list(backwards([save(9, asked_at=1.0), save(5, asked_at=2.0, refused="no"), save(9, asked_at=3.0)])) == []
+
+
+@pytest.mark.parametrize("size", [300_000, MAX_ANSWER_BYTES])
+def test_the_largest_group_has_exactly_that_size(size: int) -> None:
+    assert size == len(group_of(size, Random(7)))
 
 
 def test_ack_ids_are_doubtful_until_each_channel_of_before_was_answered_once() -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Union
 
+from sls_siem.config.rules import zstd_available
 from sls_siem.emulator.certificates import Certificates, server_context
 from sls_siem.emulator.generate import LogSource
 from sls_siem.emulator.hec import HecEmulator, HecToken
@@ -239,6 +240,8 @@ class World:
 
     def _tables(self) -> dict[str, dict[str, object]]:
         sls = sls_tables(self.sls, start="end", group_timeout_s=int(GROUP_TIMEOUT_S), heartbeat_s=1)
+        # Only the compiled codec undoes zstd, before Python 3.14.
+        sls["compression"] = self.schedule.compression if zstd_available() else "lz4"
         tables: dict[str, dict[str, object]] = {
             "sls": sls,
             "delivery": {"checkpoint_s": 0.2, "drain_s": 4, "window_bytes": WINDOW_BYTES, "unsettled_s": 60},
