@@ -89,11 +89,9 @@ def test_the_unwinding_is_not_disturbed_and_handlers_come_back() -> None:
 
 
 def test_a_child_does_not_hear_the_terminal() -> None:
+    told = "import signal; print(*sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, []))))"
     with starting_children():
-        child = subprocess.run(
-            [sys.executable, "-c", "import signal; print(*sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])))"],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
+        child = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
 
     assert f"{signal.SIGHUP:d} {signal.SIGINT:d}" == child.stdout.strip()
     assert set() == signal.pthread_sigmask(signal.SIG_BLOCK, [])

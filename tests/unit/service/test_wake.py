@@ -46,6 +46,21 @@ def test_a_signal_ends_the_wait() -> None:
     assert time.monotonic() - began < 20
 
 
+def test_more_calls_than_a_pipe_holds_are_none_too_many() -> None:
+    wake = Wake()
+    for _ in range(70_000):
+        wake.set()
+
+    assert [True, False] == [wake.wait(0), wake.wait(0)]
+
+
+def test_no_time_at_all_is_no_wait() -> None:
+    """`queue.SimpleQueue` waits for ever once in some thousand times, on Python 3.9."""
+    wake = Wake()
+
+    assert not any(wake.wait(0) for _ in range(20_000))
+
+
 def test_all_calls_until_the_wait_count_as_one() -> None:
     wake = Wake()
     for _ in range(3):
