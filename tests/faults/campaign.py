@@ -59,6 +59,7 @@ class Outcome:
     forked: bool = False
     patience: float = PATIENCE
     commit: str = ""
+    agent: str = ""
     void_attempts: tuple[str, ...] = ()
     faults: tuple[dict[str, Any], ...] = ()
 
@@ -68,15 +69,16 @@ class Outcome:
 
 
 @lru_cache(maxsize=1)
-def commit() -> str:
-    """The commit under test; a `+` behind it when files differ from it."""
-    git = ["git", "-C", str(Path(__file__).resolve().parent)]
+def under_test() -> dict[str, str]:
+    """The commit under test, and git's name for all of its `agent/`; a `+` behind both when files differ from it."""
+    git = ["git", "-C", str(Path(__file__).resolve().parents[2])]
+    ask = partial(subprocess.run, capture_output=True, text=True, check=True)
     try:
-        found = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+        commit, agent = ask([*git, "rev-parse", "HEAD", "HEAD:agent"]).stdout.split()
+        changed = ask([*git, "status", "--porcelain", "-uno"]).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return found + ("+" if changed.stdout.strip() else "")
+        return {"commit": "unknown", "agent": "unknown"}
+    return {name: found + "+" * bool(changed) for name, found in (("commit", commit), ("agent", agent))}
 
 
 def command(seed: int, output: str, attempt: int, only: Iterable[int] | None = None) -> str:
@@ -156,7 +158,7 @@ def _run(schedule: Schedule, *, counts: bool, keep: Path | None, forked: bool) -
         shutil.copytree(folder, keep / folder.name, ignore_dangling_symlinks=True, symlinks=True)
     shutil.rmtree(folder, ignore_errors=True)
     outcome = _outcome(schedule, world, state, why, time.monotonic() - began)
-    return dataclasses.replace(outcome, forked=forked, commit=commit())
+    return dataclasses.replace(outcome, forked=forked, **under_test())
 
 
 def _outcome(schedule: Schedule, world: World | None, state: str, why: list[str], seconds: float) -> Outcome:
@@ -205,7 +207,7 @@ def run_many(
     seeds: Iterable[tuple[int, str]], *, workers: int = WORKERS, keep: Path | None = None
 ) -> Iterator[Outcome]:
     """Run many side by side; yields each outcome as it comes."""
-    commit()  # before it can change under us; the workers inherit it
+    under_test()  # before it can change under us; the workers inherit it
     waiting = iter(seeds)
     with ProcessPoolExecutor(workers, initializer=_end_with_parent) as pool:
         running: set[Future[Outcome]] = set()

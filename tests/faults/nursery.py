@@ -51,6 +51,7 @@ class Nursery:
                 with self._changed:
                     if "ticket" in told:
                         self._pids[told["ticket"]] = told["pid"]
+                        self._ends.pop(told["pid"], None)  # of an earlier process with this number
                     else:
                         self._ends[told["pid"]] = told["status"]
                     self._changed.notify_all()

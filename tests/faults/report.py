@@ -53,7 +53,8 @@ def _piece(commit: str, records: list[Record]) -> Piece:
                 if fault["struck"]:
                     kinds[fault["kind"]][fault["in_flight"] // BIN] += 1
     failures = [f"`{_command(record)}`: {_first_reason(record)}" for record in records if record["verdict"] == "failed"]
-    return {"commit": commit, "notes": "", "outputs": outputs, "kinds": kinds, "failures": failures}
+    agent = records[0].get("agent", "")
+    return {"commit": commit, "agent": agent, "notes": "", "outputs": outputs, "kinds": kinds, "failures": failures}
 
 
 def _nothing() -> dict[str, Any]:
@@ -154,11 +155,12 @@ def _head(found: list[Piece]) -> list[str]:
     def total(key: str) -> str:
         return f"{sum(sums[key] for sums in every):,}"
 
-    counted = sum(sums["ok"] + sums["failed"] for sums in every)
-    by_commit: Counter[str] = Counter()
+    agents: dict[str, list[Piece]] = defaultdict(list)
     for piece in found:
-        by_commit[piece["commit"]] += sum(sums["ok"] + sums["failed"] for sums in piece["outputs"].values())
-    largest = max(by_commit.values(), default=0)
+        agents[piece["agent"]].append(piece)
+    largest = max(agents.values(), key=_counted, default=[])
+    failed = sum(sums["failed"] for piece in largest for sums in piece["outputs"].values())
+    commits = ", ".join(piece["commit"][:7] for piece in largest)
     return [
         "# Fault schedules",
         "",
@@ -166,12 +168,12 @@ def _head(found: list[Piece]) -> list[str]:
         "owns every log (`tests/faults/`). Obligation, checked at every save: once a checkpoint is saved, every log",
         "before it is in the receiver's durable store or a durable dead letter (plain syslog: in the receiving host,",
         "and in its store within 8 s). At the end of each schedule: every log there, none unknown, each byte-equal to",
-        "what the reference encoder makes of it, duplicates only where a fault explains them, a fresh log goes",
+        "what the encoder makes of it, duplicates only where a fault explains them, a fresh log goes",
         "through, no save forced (but first positions), backwards, beyond the end or by a non-owner, memory bounded,",
         "no secret anywhere. A schedule counts when each of its faults struck while logs were unsettled, with at",
         "least 3 faults on either side, 5,000 logs and 20 pulls; otherwise it is drawn again.",
         "",
-        f"**{counted:,} schedules that count, {total('failed')} failed, "
+        f"**{_counted(found):,} schedules that count, {total('failed')} failed, "
         f"{total('lost')} of them with a log lost or late.** "
         f"{total('logs')} logs, {total('faults')} faults, {total('starts')} agent processes, "
         f"{total('saves')} saves checked, {total('voids')} draws that did not count.",
@@ -183,9 +185,14 @@ def _head(found: list[Piece]) -> list[str]:
         "a second or longer, as seen by the schedule's own clock; that explains a duplicate as a lost lease does, and",
         "nothing else.",
         "",
-        f"The bar is 10,000 schedules without a failure on one commit; the one with most of them has {largest:,}.",
+        f"The bar is 10,000 schedules without a failure. **One state of `agent/` (commits {commits}) has "
+        f"{_counted(largest):,}, of which {failed:,} failed.**",
         "",
     ]
+
+
+def _counted(found: Iterable[Piece]) -> int:
+    return sum(sums["ok"] + sums["failed"] for piece in found for sums in piece["outputs"].values())
 
 
 def _by_output(found: list[Piece]) -> list[str]:

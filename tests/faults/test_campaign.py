@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,28 @@ def test_a_forked_agent_can_be_killed_and_nothing_else_is(nursery: Nursery, tmp_
     assert -signal.SIGKILL == other.wait(60)
 
 
+def test_the_end_of_an_earlier_process_is_not_that_of_a_new_one_with_its_number(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    start = partial(nursery.start, ["demo", "--seconds", "60"], {"PATH": "/usr/bin", "HOME": str(tmp_path)})
+    first = start(tmp_path / "first")
+    first.kill()
+    assert -signal.SIGKILL == first.wait(60)
+    for _ in range(20):  # others start processes too
+        try:
+            Path("/proc/sys/kernel/ns_last_pid").write_text(str(first.pid - 1))
+        except OSError as exc:
+            pytest.skip(f"the next process number cannot be chosen here: {exc}")
+        second = start(tmp_path / "second")
+        if second.pid == first.pid:
+            break
+        second.kill()
+
+    assert second.pid == first.pid
+    assert second.poll() is None
+    second.kill()
+
+
 def record(seed: int, **changes: object) -> dict[str, object]:
     fault = {"number": 0, "kind": "rst", "at_s": 1.0, "in_flight": 700, "struck": True}
     line = campaign.Outcome(seed, "relp", 0, campaign.OK, (), 9.0, logs=5000, faults=(fault,), commit="c" * 40).line()
@@ -70,6 +93,13 @@ def test_pieces_add_up_and_survive_their_file(tmp_path: Path) -> None:
     assert "**3 schedules that count, 0 failed, 0 of them with a log lost or late.** 15,000 logs" in text
     assert "| relp | ccccccc | 1-6:5 | 2 |" in text
     assert "| rst | 3 | 500 | 500 | 500 |" in text
+
+
+def test_commits_with_the_same_agent_add_up() -> None:
+    same = [record(1, agent="a" * 40), record(6, agent="a" * 40, commit="d" * 40, verdict="failed", reasons=["lost"])]
+    text = report.markdown(report.pieces([*same, record(11, agent="b" * 40, commit="e" * 40)]))
+
+    assert "One state of `agent/` (commits ccccccc, ddddddd) has 2, of which 1 failed." in text
 
 
 def test_a_seed_that_failed_stays_in_the_report_when_it_passes_later() -> None:

@@ -48,10 +48,19 @@ CLONE = 9
 Receiver = Union[HecEmulator, SyslogEmulator, RelpEmulator]
 
 
+class _KeptLogs(LogSource):
+    """Remembers the logs it made: the schedules of one process ask for the same ones again and again."""
+
+    def __init__(self, profile: str, seed: int) -> None:
+        super().__init__(profile, seed)
+        self.encoded_log = lru_cache(maxsize=3 * LOGS)(super().encoded_log)  # type: ignore[method-assign]
+
+
 @lru_cache(maxsize=SOURCE_SEEDS)
 def sources(seed: int) -> list[LogSource]:
     """Where the logs come from; costly to make, and many schedules of one process share them."""
-    return [LogSource(profile, seed) for profile in ("nginx", "nginx", "hostile", "actiontrail")]
+    made = {profile: _KeptLogs(profile, seed) for profile in ("nginx", "hostile", "actiontrail")}
+    return [made[profile] for profile in ("nginx", "nginx", "hostile", "actiontrail")]
 
 
 class BrokenPromiseError(AssertionError):
