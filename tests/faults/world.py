@@ -39,7 +39,7 @@ WINDOW_BYTES = 16 << 20
 MOST_RESIDENT = WINDOW_BYTES + 80 * 1024 * 1024
 TICK_S = 0.04
 STALL_S = 0.5
-SOURCE_SEEDS = 8
+SOURCE_SEEDS = 2
 START_S, FEED_S, ALL_STRUCK_S, QUIET_S, FRESH_S, STOP_S = 25.0, 3.5, 14.0, 75.0, 20.0, 25.0
 PATIENCE = float(os.environ.get("SLS_SIEM_TEST_PATIENCE", "1"))
 """Every deadline, and `settle_s`, is so much longer: for a machine that others keep busy."""
@@ -53,7 +53,7 @@ class _KeptLogs(LogSource):
 
     def __init__(self, profile: str, seed: int) -> None:
         super().__init__(profile, seed)
-        self.encoded_log = lru_cache(maxsize=3 * LOGS)(super().encoded_log)  # type: ignore[method-assign]
+        self.encoded_log = lru_cache(maxsize=2 * LOGS)(super().encoded_log)  # type: ignore[method-assign]
 
 
 @lru_cache(maxsize=SOURCE_SEEDS)
