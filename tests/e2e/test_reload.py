@@ -88,6 +88,25 @@ def test_the_right_address_ends_the_attempts_at_the_wrong_one(output, sls, hec, 
         assert Comparison() == siem.store.compare(expected)
 
 
+def test_quiet_shards_leave_the_old_receiver_at_once(sls, tmp_path, agents) -> None:
+    """A shard without logs waits for seconds; what is reloaded must not."""
+    with SyslogEmulator(framing="lf", rfc="5424") as first, SyslogEmulator(framing="lf", rfc="5424") as second:
+        for number in range(8):
+            fill(sls, number)
+        agent = started(agents, tmp_path, syslog_tables(sls, first.url))
+        until(lambda: 80 == len(first.store))
+        until(lambda: not any(row["unsettled_bytes"] for row in agent.status()["shards"]))
+        time.sleep(1.0)
+        agent.write_config(syslog_tables(sls, second.url))
+        reload(agent)
+        until(lambda: ["peer-fin"] * 2 == [ended.end for ended in first.connections()], 3)
+        fill(sls, 8)
+        until(lambda: 10 == len(second.store))
+
+        assert 0 == agent.stop()
+        assert not set(first.store.ids()) & set(second.store.ids())
+
+
 def test_a_rotated_token_and_key_are_taken_under_load(sls, hec, token_file, tmp_path, agents) -> None:
     key, secret = tmp_path / "key", tmp_path / "secret"
     key.write_text("test-key-id")

@@ -116,6 +116,15 @@ class ShardGate:
     def wait(self, seconds: float, why: str) -> None:
         """Sleep; see `Gate`."""
         self._health.hold(self._who, why)
+        self.hold_back(seconds, why)
+
+    def hold_back(self, seconds: float, why: str) -> None:
+        """Sleep as the operator wants it: nothing is wrong with the shard.
+
+        Raises:
+            Stopped: the shard ends.
+            Rerouted: another configuration is in force.
+        """
         self._pulse.waiting(seconds, why)
         self._pause.wait(seconds)
         self._pulse.moved()

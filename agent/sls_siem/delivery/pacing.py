@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from typing import Optional
 
-MARGIN = 0.72
+MARGIN = 0.9
 SHORTEST_S = 0.02
 MEMORY_S = 1.0
 FILL_S = 0.17

@@ -88,7 +88,7 @@ class Progress:
         self._handed_over = 0
         self._growth = 1.0
         self._closed = False
-        self._woken = False
+        self._reader_woken = self._sender_woken = False
 
     # --- for everybody ---
 
@@ -137,7 +137,7 @@ class Progress:
     def wake(self) -> None:
         """Let everyone who waits look again."""
         with self._changed:
-            self._woken = True
+            self._reader_woken = self._sender_woken = True
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -163,7 +163,7 @@ class Progress:
         """Wait up to `seconds`; when the queue is full, only until there is room; always until something was lost."""
 
         def ready() -> bool:
-            if self._woken or self._closed:
+            if self._reader_woken or self._closed:
                 return True
             changed = self._generation != generation or lost < len(self._again)
             return len(self._queue) < QUEUED_BATCHES and (full or changed)
@@ -171,7 +171,7 @@ class Progress:
         with self._changed:
             generation, lost = self._generation, len(self._again)
             self._changed.wait_for(ready, seconds)
-            self._woken = False
+            self._reader_woken = False
 
     def has_lost(self) -> bool:
         """There are lost entries to be read again."""
@@ -253,10 +253,11 @@ class Progress:
     # --- for the sender ---
 
     def take(self, timeout_s: float) -> Optional[Item]:
-        """Wait for the next batch; None when none came in time or the shard is closed."""
+        """Wait for the next batch; None when none came in time, at `wake`, or when the shard is closed."""
         with self._changed:
-            if not self._queue and not self._closed:
+            if not (self._queue or self._closed or self._sender_woken):
                 self._changed.wait(timeout_s)
+            self._sender_woken = False
             if self._closed or not self._queue:
                 return None
             item = self._in_hand = self._queue.popleft()

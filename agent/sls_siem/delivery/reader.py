@@ -139,8 +139,8 @@ class Reader:
         """
         while not self._stop.asked:
             self._keep_house()
-            if not self._pull_if_due():
-                self._rest()
+            self._pull_if_due()
+            self._rest()
         self._health.release(self._who)
         while not sender_ended():
             if not self._stop.over:
@@ -163,15 +163,13 @@ class Reader:
 
     # --- pulling ---
 
-    def _pull_if_due(self) -> bool:
+    def _pull_if_due(self) -> None:
         job = self._progress.next_job()
         if job is None or time.monotonic() < self._due_at(job) or self._over_unsettled():
-            return False
+            return
         self._pulse.waiting(LOOK_S, "waiting for room in the window")
-        if not self._window.reserve(LARGEST_ANSWER, LOOK_S):
-            return True
-        self._fetch(job)
-        return True
+        if self._window.reserve(LARGEST_ANSWER, LOOK_S):
+            self._fetch(job)
 
     def _due_at(self, job: Job) -> float:
         """What was lost is read again at once, new logs at the shard's pace; nothing before a failure's pause."""
@@ -179,7 +177,7 @@ class Reader:
 
     def _over_unsettled(self) -> bool:
         """The saved position has fallen too far behind: wait, unless something must be sent again."""
-        if self._progress.has_lost() or self._progress.unsettled_for_s() <= self._settings.unsettled_s:
+        if self._progress.unsettled_for_s() <= self._settings.unsettled_s or self._progress.has_lost():
             return False
         self._health.hold(self._who, f"what was sent is not settled after unsettled_s = {self._settings.unsettled_s:g}")
         return True
@@ -340,9 +338,10 @@ class Reader:
 
     def _rest(self) -> None:
         """Wait until something is due; a job that becomes possible, or a stop, ends the wait."""
-        now = time.monotonic()
         job = self._progress.next_job()
-        pull_in = 0.0 if job is None else self._due_at(job) - now
+        pull_in = REST_S if job is None else self._due_at(job) - time.monotonic()
+        if pull_in <= 0 and not self._over_unsettled():
+            return
         seconds = min(REST_S, pull_in) if pull_in > 0 else REST_S
         save_in = self._saver.due_in(self._progress.position)
         if save_in is not None and self._lease.valid():

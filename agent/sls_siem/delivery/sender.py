@@ -26,7 +26,7 @@ from sls_siem.metrics import Metrics
 from sls_siem.siem.output import Lane, Rejection, Report
 
 LOG = logging.getLogger(__name__)
-IDLE_S = 1.0
+IDLE_S = 5.0
 SHORTEST_POLL_S = 0.01
 LEAVE_LANE_S = 10.0
 
@@ -191,10 +191,7 @@ class Sender:
         events, size = self._way.limits
         delay = max(events.delay(payload.events), size.delay(len(payload.data)))
         if delay > 0:
-            self._pulse.waiting(delay, "keeping to the configured speed limit")
-            if self._stop.wait(delay):
-                raise Stopped
-            self._pulse.moved()
+            self._gate.hold_back(delay, "keeping to the configured speed limit")
 
     def _absorb(self, report: Report) -> None:
         settled = self._progress.report(report)

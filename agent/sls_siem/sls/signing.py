@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import threading
 from typing import Optional
 
@@ -33,6 +34,27 @@ class _Key:
         return None if token is None else token.reveal()
 
 
+class DailyKey:
+    """The SDK's `AuthV4.build_sign_key`, for one access key, with what it derives from a key and a date kept.
+
+    Four of its five HMACs give the same for every request of a day; they are a third of what a signature costs.
+    """
+
+    def __init__(self) -> None:
+        self._made_of = ("", "", "")
+        self._key = b""
+
+    def sign(self, secret: str, region: str, date: str, text: str) -> str:
+        """Sign `text`, in hex (SLS API reference, "Request signatures", V4)."""
+        made_of = (secret, region, date)
+        if made_of != self._made_of:
+            key = f"aliyun_v4{secret}".encode()
+            for part in (date, region, "sls", "aliyun_v4_request"):
+                key = hmac.digest(key, part.encode(), "sha256")
+            self._made_of, self._key = made_of, key
+        return hmac.digest(self._key, text.encode(), "sha256").hex()
+
+
 class Signer:
     """Signs requests with one key; used by one thread.
 
@@ -45,6 +67,8 @@ class Signer:
         version = AUTH_VERSION_4 if region else AUTH_VERSION_1
         self._auth = make_auth(_Key(credentials), version, region or "")
         self._v4 = bool(region)
+        if self._v4:
+            self._auth.build_sign_key = DailyKey().sign
 
     def sign(self, method: str, path: str, query: dict[str, str], headers: dict[str, str], body: bytes) -> None:
         """Add to `headers` what authenticates the request: signature, date, token.

@@ -5,6 +5,7 @@ To see these fail: let `Ledger.position` return the frontier, or let `Progress.r
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import pytest
@@ -290,6 +291,17 @@ def test_a_jump_ahead_of_what_was_lost_meanwhile_leaves_no_pull_for_it_behind() 
     assert later.again is None
     assert BASE + 9 == later.position
     assert 0 == progress.unsettled_bytes
+
+
+def test_a_sender_that_is_woken_before_it_waits_does_not_wait() -> None:
+    progress = progress_at()
+    progress.wake()
+    began = time.monotonic()
+
+    assert progress.take(30) is None
+    assert time.monotonic() - began < 10
+    assert progress.take(0.2) is None
+    assert time.monotonic() - began >= 0.2
 
 
 def test_the_queue_bounds_how_far_the_reader_runs_ahead() -> None:

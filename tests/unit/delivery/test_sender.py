@@ -94,7 +94,7 @@ class Setting:
             host="host-1",
             wall=lambda: 1700000000.0,
         )
-        self.thread = threading.Thread(target=self.sender.run)
+        self.thread = threading.Thread(target=self.sender.run, daemon=True)
 
     def way(self, lane: Lane) -> Way:
         return Way(
@@ -118,11 +118,20 @@ class Setting:
         batch = Batch(0, job.position, job.position + len(groups), len(groups), body, skip=job.skip, limit=job.limit)
         assert self.progress.put(job, batch, len(body), held=count_events(body))
 
+    def replace_way(self, lane: Lane) -> None:
+        self.outlet.replace(self.way(lane))
+        self.progress.wake()
+
     def go_on_by(self, lane: Lane) -> None:
         """Replace the way out, and pull what was lost with the old one: one group with one log."""
-        self.outlet.replace(self.way(lane))
+        self.replace_way(lane)
         until(self.progress.has_lost)
         self.queue([group("a")])
+
+    def end(self) -> None:
+        self.stop.now()
+        self.progress.wake()
+        self.thread.join(10)
 
     def run_until(self, condition) -> None:
         self.thread.start()
@@ -203,8 +212,7 @@ def test_a_broken_connection_sends_what_was_not_settled_again_in_order(tmp_path:
     # The group whose payload was the last one is asked for once more: whether it holds more was not known.
     one.queue([group("b")])
     until(lambda: one.progress.position == BASE + 2)
-    one.stop.now()
-    one.thread.join(10)
+    one.end()
 
     assert ["a", "b"] == seqs(one.lane)
 
@@ -235,8 +243,7 @@ def test_a_new_way_out_gets_what_the_old_one_did_not_settle(tmp_path: Path) -> N
     successor = Lane()
     one.go_on_by(successor)
     until(lambda: successor.sent)
-    one.stop.now()
-    one.thread.join(10)
+    one.end()
 
     assert one.lane.finished
     assert one.lane.closed
@@ -258,10 +265,27 @@ def test_a_new_way_out_ends_the_attempts_on_the_old_one(tmp_path: Path) -> None:
     successor = Lane()
     one.go_on_by(successor)
     until(lambda: successor.sent)
-    one.stop.now()
-    one.thread.join(10)
+    one.end()
 
     assert (["a"], [], {}) == (seqs(successor), one.lane.sent, one.health.holds())
+
+
+def test_a_new_way_out_ends_the_wait_for_a_speed_limit(tmp_path: Path) -> None:
+    """An operator who set the limit far too low and raises it."""
+    one = Setting(tmp_path, events_per_s=0.01)
+    one.queue([group("a"), group("b")])
+    one.thread.start()
+    until(lambda: "speed limit" in one.pulse.why)
+    assert {} == one.health.holds()
+    one.limits = (RateLimit(0, time.monotonic),) * 2
+    successor = Lane()
+    one.replace_way(successor)
+    until(lambda: BASE == one.progress.next_job().position)
+    one.queue([group("a"), group("b")])
+    until(lambda: successor.sent)
+    one.end()
+
+    assert (["a", "b"], []) == (seqs(successor), one.lane.sent)
 
 
 def test_a_notice_that_waits_for_the_old_way_out_goes_by_the_new_one(tmp_path: Path) -> None:
@@ -279,15 +303,14 @@ def test_a_notice_that_waits_for_the_old_way_out_goes_by_the_new_one(tmp_path: P
 
     old, successor = NoNotices(), Lane()
     old.script = [refuse]
-    one.outlet.replace(one.way(old))
+    one.replace_way(old)
     one.thread.start()
     until(lambda: one.sender._generation == 2)
     one.queue([group("a")])
     until(lambda: "away" in one.health.holds().get("shard 0", ""))
-    one.outlet.replace(one.way(successor))
+    one.replace_way(successor)
     until(lambda: successor.notices)
-    one.stop.now()
-    one.thread.join(10)
+    one.end()
 
     assert [] == old.notices
 
@@ -302,20 +325,19 @@ def test_the_last_answers_of_the_old_way_out_are_waited_for(tmp_path: Path) -> N
             waited.append(True)
             return super().finish(deadline_s)
 
-    one.outlet.replace(one.way(Slow()))
+    one.replace_way(Slow())
     one.thread.start()
     until(lambda: one.sender._generation == 2)
-    one.outlet.replace(one.way(Lane()))
+    one.replace_way(Lane())
     until(lambda: one.sender._generation == 3)
-    one.stop.now()
-    one.thread.join(10)
+    one.end()
 
     assert [True] == waited
 
 
 def test_a_pause_in_the_middle_of_a_frame_is_not_cut_off(tmp_path: Path) -> None:
     one = Setting(tmp_path)
-    one.outlet.replace(one.way(Lane()))
+    one.replace_way(Lane())
 
     one.gate.wait(0.0, "the receiver reads slowly")
     with pytest.raises(Rerouted):
@@ -357,8 +379,7 @@ def test_with_on_reject_hold_the_shard_stays_at_the_refused_event() -> None:
 
     assert "on_reject is hold" in one.health.holds()["shard 0"]
     assert BASE == one.progress.position
-    one.stop.now()
-    one.thread.join(10)
+    one.end()
     assert BASE == one.progress.position
     assert [] == one.lane.sent
 
@@ -379,8 +400,7 @@ def test_a_shard_that_holds_at_a_refused_event_goes_on_when_dead_letters_are_all
     one.letters = DeadLetters(tmp_path, 10**6)
     one.go_on_by(successor)
     until(lambda: successor.notices)
-    one.stop.now()
-    one.thread.join(10)
+    one.end()
 
     assert [f"0-{BASE}-0"] == [letter.event_id for letter in one.letters.letters()]
 
@@ -399,8 +419,7 @@ def test_a_read_only_state_directory_holds_the_shard_and_says_so(tmp_path: Path)
     until(lambda: "Make room" in one.health.holds().get("shard 0", ""))
 
     assert BASE == one.progress.position
-    one.stop.now()
-    one.thread.join(10)
+    one.end()
 
 
 def test_a_group_that_cannot_be_walked_is_pulled_again_then_alone_then_given_up(tmp_path: Path) -> None:
@@ -431,8 +450,7 @@ def test_a_group_that_cannot_be_walked_is_pulled_again_then_alone_then_given_up(
         return one.progress.position == BASE + 3
 
     until(done)
-    one.stop.now()
-    one.thread.join(10)
+    one.end()
 
     assert ["a", "b"] == seqs(one.lane)
     letter = one.letters.letters()[0]
@@ -458,8 +476,7 @@ def test_no_send_starts_without_a_lease(tmp_path: Path) -> None:
     assert not passed
     one.lease.ok = True
     until(lambda: one.progress.position == BASE + 1)
-    one.stop.now()
-    one.thread.join(10)
+    one.end()
 
     assert {} == one.health.holds()
 
