@@ -34,11 +34,15 @@ class Receipt:
 
 
 class Channel:
-    """One data channel at one address; `guid` goes into `X-Splunk-Request-Channel`."""
+    """One data channel at one address; `guid` goes into `X-Splunk-Request-Channel`.
+
+    `last_id` is the newest ackId, -1 before the first; `asked` counts the requests that may have drawn one.
+    """
 
     def __init__(self) -> None:
         self.guid = str(uuid.uuid4())
         self.last_id = -1
+        self.asked = 0
         self.unanswered = 0
         self.pending: dict[int, Receipt] = {}
 
@@ -105,7 +109,9 @@ class AckBook:
 
     def unanswered(self, index: int) -> None:
         """A request at this address may have drawn an ackId that was not told."""
-        self._channels[index].unanswered += 1
+        channel = self._channels[index]
+        channel.unanswered += 1
+        channel.asked += 1
 
     def accepted(self, index: int, receipt: Receipt, ack_id: int) -> bool:
         """Note the ackId of a request.
@@ -121,6 +127,7 @@ class AckBook:
             return False
         channel.last_id = ack_id
         channel.unanswered = 0
+        channel.asked += 1
         channel.pending[ack_id] = receipt
         receipt.waiting += 1
         receipt.expires_at = self._clock() + self._timeout_s

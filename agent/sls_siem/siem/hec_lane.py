@@ -156,12 +156,14 @@ class HecLane:
     def _try(self, job: _Job, piece: Piece) -> list[Piece]:
         """Send one piece once; returns what remains of it to be sent."""
         index = self._await_address()
+        if self._book is not None and piece.events > 1 and self._book.channel(index).last_id < 0:
+            # One event for the first ackId: before it, a restart could not be told from a beginning.
+            return piece.run(0, 1) + piece.run(1, piece.events)
         self._generation = self._rotation.generation(index)
         try:
             answer = self._exchange(index, piece)
         except HttpError as exc:
             # Without an answer the request may have been taken all the same: its events may arrive twice.
-            job.proof.broken(self._channels.channel(index))
             if exc.sent:
                 self._channels.unanswered(index)
             self._broken(index, exc)
@@ -254,7 +256,7 @@ class HecLane:
             return [piece]
         if self._book.accepted(index, job.receipt, answer.ack_id):
             self._rotation.worked(index)
-            job.proof.followed(self._book.channel(index))
+            job.proof.followed(self._book.channel(index), answer.ack_id)
         else:
             self._restarted(index, answer.ack_id)
         return []

@@ -1,8 +1,9 @@
 """Proves what a partial accept took: such an answer carries no ackId for the events it took.
 
 An indexer takes the requests of a channel in order. So when it acknowledges a later request of the same channel, and
-its ackIds show that it did not restart in between, what it took before is stored as well. Where no later request
-follows, one event is sent again to get an ackId; where a restart could have gone unseen, all of them.
+its ackId shows that it did not restart in between, what it took before is stored as well. One that restarted draws from
+0, so the n-th request since the prefix would get n - 1 at most. Where no later request follows, one event is sent again
+to get an ackId; where a restart could have gone unseen, all of them.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ from sls_siem.siem.hec_pieces import Piece
 class _Prefix:
     channel: Channel
     piece: Piece
-    fresh: bool
-    spoiled: bool = False
-    followed: bool = False
+    asked_before: int
+    proven: bool = False
     witness: bool = False
 
 
@@ -31,27 +31,22 @@ class Proof:
 
     def taken(self, channel: Channel, piece: Piece) -> None:
         """Note a prefix that was taken on a channel."""
-        self._prefixes.append(_Prefix(channel, piece, fresh=channel.last_id < 0))
+        self._prefixes.append(_Prefix(channel, piece, channel.asked))
 
-    def followed(self, channel: Channel) -> None:
-        """A later request drew an ackId on this channel, and the payload waits for it."""
+    def followed(self, channel: Channel, ack_id: int) -> None:
+        """A later request drew this ackId on this channel, and the payload waits for it."""
         for prefix in self._prefixes:
-            prefix.followed = prefix.followed or prefix.channel is channel
-
-    def broken(self, channel: Channel) -> None:
-        """The connection broke: if the indexer restarted, only an ackId given before the prefix could show it."""
-        for prefix in self._prefixes:
-            if prefix.channel is channel and prefix.fresh and not prefix.followed:
-                prefix.spoiled = True
+            if prefix.channel is channel:
+                prefix.proven = prefix.proven or ack_id >= channel.asked - prefix.asked_before
 
     def missing(self, book: AckBook) -> list[Piece]:
         """Tell what to send again, now that everything else of the payload is sent."""
         found: list[Piece] = []
         kept: list[_Prefix] = []
         for prefix in self._prefixes:
-            if prefix.followed and not prefix.spoiled:
+            if prefix.proven:
                 continue
-            if prefix.spoiled or prefix.witness or not book.in_use(prefix.channel):
+            if prefix.witness or not book.in_use(prefix.channel):
                 found.append(prefix.piece)
                 continue
             prefix.witness = True
