@@ -154,9 +154,9 @@ class Agents:
             self.all[instance].kill()
 
     def terminate(self, instance: int) -> None:
-        """Send SIGTERM; while Python starts, it still ends by the signal; a second one ends at once."""
+        """Send SIGTERM; while Python starts or ends, it still ends by the signal; a second one ends at once."""
         expected = self.expected_ends[instance]
-        expected |= {143} if 0 in expected else set()
+        expected |= {143, -signal.SIGTERM} if 0 in expected else set()
         expected |= {0} if instance in self.settled() else {0, -signal.SIGTERM}
         with contextlib.suppress(ProcessLookupError):
             self.all[instance].signal(signal.SIGTERM)
