@@ -130,6 +130,7 @@ class DeadLetters:
         self._directory = directory
         self._path = directory / FILE_NAME
         self._max_bytes = max_bytes
+        self._directory_synced = False
 
     @property
     def path(self) -> Path:
@@ -160,7 +161,8 @@ class DeadLetters:
             ) from exc
 
     def _append_line(self, line: bytes) -> None:
-        fresh = not self._path.exists()
+        if not self._path.exists():
+            self._directory_synced = False
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             before = os.fstat(descriptor).st_size
@@ -181,8 +183,9 @@ class DeadLetters:
                 raise
         finally:
             os.close(descriptor)
-        if fresh:
+        if not self._directory_synced:
             self._sync_directory()
+            self._directory_synced = True
 
     def _ends_a_line(self, size: int) -> bool:
         with self._path.open("rb") as stream:

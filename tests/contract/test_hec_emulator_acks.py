@@ -87,12 +87,21 @@ def test_true_comes_after_the_event_is_stored(hec: HecEmulator, client: HecClien
     assert wait_until(lambda: client.acks([0])["0"])
 
 
-def test_a_partial_accept_hands_out_no_id(hec: HecEmulator, client: HecClient) -> None:
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_partial_accept_tells_an_id_or_none(hec: HecEmulator, client: HecClient, tells: bool) -> None:
+    hec.configure(ack_partial=tells)
     reply = client.post(hec_body("a") + b"{", channel=CHANNEL)
+
+    assert reply.json.get("ackId") == (0 if tells else None)
+    assert ack_id(client, "b") == (1 if tells else 0)
+    assert hec.store.ids() == ["a", "b"]
+
+
+def test_a_request_whose_first_object_is_refused_tells_no_id(hec: HecEmulator, client: HecClient) -> None:
+    reply = client.post(b"{" + hec_body("a"), channel=CHANNEL)
 
     assert "ackId" not in reply.json
     assert ack_id(client, "b") == 0
-    assert hec.store.ids() == ["a", "b"]
 
 
 def test_a_late_ack(hec: HecEmulator, client: HecClient) -> None:

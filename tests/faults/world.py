@@ -238,6 +238,7 @@ class World:
             return HecEmulator(
                 tokens=(HecToken(use_ack=self.output == HEC_ACK),),
                 index_delay_s=self._random.choice((0.0, 0.1, 0.4)) if self.output == HEC_ACK else 0.0,
+                ack_partial=self.schedule.seed % 2 == 0,
                 keep_bytes=True,
             )
         if self.output == RELP:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import os
 import resource
+import stat
 import subprocess
 import sys
 import textwrap
@@ -156,3 +158,25 @@ def test_removing_letters_leaves_a_line_that_is_none(tmp_path: Path) -> None:
 
     assert 1 == letters.remove({LETTER.event_id})
     assert b"what is this?\n" == letters.path.read_bytes()
+
+
+def test_a_directory_that_could_not_be_synced_is_synced_with_the_next_letter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only then is the file's name sure to survive a power cut, and only then may anything in it count as settled."""
+    letters, sync, synced = DeadLetters(tmp_path, 10**6), os.fsync, []
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            synced.append(descriptor)
+            if len(synced) == 1:
+                raise OSError(errno.EIO, "broken")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(DeadLetterError, match="broken"):
+        letters.append(LETTER)
+    for _ in range(3):
+        letters.append(LETTER)
+
+    assert len(synced) == 2

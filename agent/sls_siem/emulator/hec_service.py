@@ -230,7 +230,7 @@ class HecService:
         ack_id = self._store(indexer, token, request, reading=reading, fault=fault)
         if reading.code:
             number = reading.number if reading.code in NUMBERED else None
-            return hec_answer(reading.code, number=number, stored=len(reading.events))
+            return hec_answer(reading.code, number=number, ack_id=ack_id, stored=len(reading.events))
         answer = hec_answer(nearly, ack_id=ack_id, stored=len(reading.events))
         return replace(answer, headers={**answer.headers, **cookie})
 
@@ -299,7 +299,7 @@ class HecService:
         late_s = fault.delay_s if fault is not None and fault.kind == "ack_late" else 0.0
         never = fault is not None and (fault.kind == "ack_never" or not fault.stores)
         delays = Delays(self.settings.index_delay_s, self.settings.ack_delay_s + late_s, never)
-        owes = token.use_ack and not reading.code
+        owes = token.use_ack and (not reading.code or self._tells_in_part(reading))
         ack_id = indexer.accept(
             reading.events,
             request=request.number,
@@ -310,6 +310,9 @@ class HecService:
         )
         self.count(events=len(reading.events))
         return ack_id
+
+    def _tells_in_part(self, reading: Reading) -> bool:
+        return self.settings.ack_partial and bool(reading.events) and reading.code in NUMBERED
 
     # -- answers made to order ------------------------------------------------------------------------------------
 
@@ -351,8 +354,9 @@ class HecService:
             if fault.sticky and fault.code is not None:
                 self.poison[reading.events[refused][0]] = fault.code
             reading = replace(reading, events=reading.events[:refused])
-        # Only a 200 hands out an ackId; what another answer leaves behind is owed no acknowledgement.
-        reading = replace(reading, code=0 if fault.code in ACCEPTED else 8)
+        # Of other answers only one that names an object may tell an ackId; what else is stored is owed none.
+        named = fault.code if number is not None and fault.code else 8
+        reading = replace(reading, code=0 if fault.code in ACCEPTED else named)
         ack_id = self._store(indexer, token, request, reading=reading)
         return len(reading.events), number, ack_id
 

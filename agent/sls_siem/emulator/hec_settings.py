@@ -48,6 +48,7 @@ class HecSettings:
         ack_capacity: unasked acknowledgements per channel from which on requests get 27, and 25 from 80 %.
         retry_after_s: `Retry-After` on the answers 429 and 503; None leaves it out.
         query_string_token: `?token=` is allowed (else code 16).
+        ack_partial: a request taken in part draws an ackId and tells it (recorded with code 6 from Splunk 10.4.3).
         code7_ahead: code 7 names the object so many places after the refused one (recorded: 1).
         indexers: number of indexers behind one address, each with channels of its own; more than one sets and honours
             the sticky cookie `hec_indexer`.
@@ -69,6 +70,7 @@ class HecSettings:
     ack_capacity: int = 1_000_000
     retry_after_s: Optional[float] = None
     query_string_token: bool = False
+    ack_partial: bool = True
     code7_ahead: int = 1
     indexers: int = 1
     keep_bytes: bool = False

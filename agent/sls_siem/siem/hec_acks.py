@@ -3,10 +3,15 @@
 Pure: no sockets, no waiting. Facts (Splunk, "About HTTP Event Collector Indexer Acknowledgment"; Vector's RFC
 2021-10-29-9465): an ackId belongs to its channel, the first is 0, each is one greater than the last; `true` is told
 once; an indexer that restarts forgets what it owed and starts again at 0.
+
+So an id below the number of requests that may have drawn one untold may have been drawn twice, before a restart (or at
+another indexer) and after it. It is not asked for; whoever waits for it is lost. No id of an indexer that restarted can
+then pass for a new one: it would have to be greater than the last, and all before it drawn untold.
 """
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Callable, Iterable
 from typing import Optional
@@ -36,32 +41,18 @@ class Receipt:
 class Channel:
     """One data channel at one address; `guid` goes into `X-Splunk-Request-Channel`.
 
-    `last_id` is the newest ackId, -1 before the first; `asked` counts the requests that may have drawn one.
+    `last_id` is the newest ackId, -1 before the first; `untold` counts the requests that may have drawn one untold.
     """
 
     def __init__(self) -> None:
         self.guid = str(uuid.uuid4())
         self.last_id = -1
-        self.asked = 0
-        self.unanswered = 0
+        self.untold = 0
         self.pending: dict[int, Receipt] = {}
 
-    def trusted(self) -> list[int]:
-        """List the ids to ask for, the oldest first.
-
-        Requests that ended without an answer may have drawn ids we do not know of. If the indexer restarted before
-        them it drew these from 0 on, so ids below their number may have been handed out twice.
-        """
-        ids = [each for each in self.pending if each >= self.unanswered]
-        return ids[:MOST_IDS_PER_POLL]
-
-    def restarted(self, ack_id: int) -> bool:
-        """Tell whether the id may come from an indexer that forgot ids of this channel that are still waited for.
-
-        It does when it was given before. After a restart it can be greater than the last one only if requests without
-        an answer drew all those in between.
-        """
-        return ack_id <= self.last_id or (bool(self.pending) and self.unanswered > self.last_id)
+    def asked_for(self) -> list[int]:
+        """List the ids to ask for, the oldest first."""
+        return list(itertools.islice(self.pending, MOST_IDS_PER_POLL))
 
 
 class AckBook:
@@ -107,11 +98,32 @@ class AckBook:
         receipt.complete = False
         self._drop(receipt)
 
-    def unanswered(self, index: int) -> None:
-        """A request at this address may have drawn an ackId that was not told."""
+    def untold(self, index: int, sending: Optional[Receipt]) -> list[int]:
+        """A request at this address may have drawn an ackId that was not told.
+
+        Whoever waits for an id that is in doubt now is lost, but for the one that is being sent. A channel on which
+        nothing is left to wait for is given up, and its doubts with it.
+
+        Args:
+            index: of the address.
+            sending: receipt of the token that is being sent.
+
+        Returns:
+            The ids of `sending` that are in doubt: what they stand for is to be sent again.
+        """
         channel = self._channels[index]
-        channel.unanswered += 1
-        channel.asked += 1
+        channel.untold += 1
+        again = []
+        for ack_id in [each for each in channel.pending if each < channel.untold]:
+            receipt = channel.pending.pop(ack_id)
+            receipt.waiting -= 1
+            if receipt is sending:
+                again.append(ack_id)
+            else:
+                receipt.lost = self._changed = True
+        if not channel.pending:
+            self._channels[index] = Channel()
+        return again
 
     def accepted(self, index: int, receipt: Receipt, ack_id: int) -> bool:
         """Note the ackId of a request.
@@ -121,13 +133,11 @@ class AckBook:
             for its id was handed out before; the next request goes out on a new channel.
         """
         channel = self._channels[index]
-        if channel.restarted(ack_id):
+        if ack_id <= channel.last_id:
             self.reset(index)
             receipt.lost = True
             return False
         channel.last_id = ack_id
-        channel.unanswered = 0
-        channel.asked += 1
         channel.pending[ack_id] = receipt
         receipt.waiting += 1
         receipt.expires_at = self._clock() + self._timeout_s

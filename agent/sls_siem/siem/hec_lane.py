@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Optional
 
 from sls_siem.codec.model import Payload
@@ -33,8 +33,9 @@ SLOW_DOWN = Pauses(Backoff(0.5, 10.0))
 RELOAD_COMMAND = "systemctl reload 'sls-siem@*'"
 _STICKY = "several indexers behind one address need a sticky load balancer (cookie), or each its own URL in hec.urls"
 # Answers without an ackId after which the indexer may have drawn one all the same: its own error, and what only a
-# proxy can have written.
+# proxy can have written (but for 413: whoever says that has taken nothing).
 _MAY_DRAW = frozenset({None, 8})
+_ACCEPTS = frozenset({Action.ACCEPT, Action.ACCEPT_AND_SLOW_DOWN})
 _HOLDS = frozenset({Action.HOLD_TOKEN, Action.HOLD_SETUP, Action.HEALTHY, Action.EMPTY, Action.REFUSE_INDEX})
 
 
@@ -46,11 +47,13 @@ class _Job:
         payload: as handed over.
         receipt: what its token waits for; None without acknowledgement.
         proof: prefixes taken without an ackId.
+        told: what was taken with an ackId, by channel and id.
     """
 
     payload: Payload
     receipt: Optional[Receipt]
-    proof: Proof
+    proof: Proof = field(default_factory=Proof)
+    told: dict[tuple[str, int], Piece] = field(default_factory=dict)
 
 
 class HecLane:
@@ -96,7 +99,7 @@ class HecLane:
     def send(self, payload: Payload, token: Token) -> Report:
         """Hand a payload over; see `Lane`."""
         self._slow_down()
-        job = _Job(payload, None if self._book is None else self._book.begin(token), Proof())
+        job = _Job(payload, None if self._book is None else self._book.begin(token))
         try:
             self._send_all(job)
         except Stopped:
@@ -156,26 +159,27 @@ class HecLane:
     def _try(self, job: _Job, piece: Piece) -> list[Piece]:
         """Send one piece once; returns what remains of it to be sent."""
         index = self._await_address()
+        rest: list[Piece] = []
         if self._book is not None and piece.events > 1 and self._book.channel(index).last_id < 0:
             # One event for the first ackId: before it, a restart could not be told from a beginning.
-            return piece.run(0, 1) + piece.run(1, piece.events)
+            rest, (piece,) = piece.run(1, piece.events), piece.run(0, 1)
+        return [*self._try_at(index, job, piece), *rest]
+
+    def _try_at(self, index: int, job: _Job, piece: Piece) -> list[Piece]:
         self._generation = self._rotation.generation(index)
         try:
             answer = self._exchange(index, piece)
         except HttpError as exc:
             # Without an answer the request may have been taken all the same: its events may arrive twice.
-            if exc.sent:
-                self._channels.unanswered(index)
             self._broken(index, exc)
-            return [piece]
+            return [piece, *(self._in_doubt(job, index) if exc.sent else ())]
         except TokenMissingError as exc:
             self._shared.tokens.refused()
             self._fail(index, Failure("token", f"{exc}: put it into its file, then: {RELOAD_COMMAND}", HOLD))
             return [piece]
-        if answer.ack_id is None and answer.code in _MAY_DRAW:
-            self._channels.unanswered(index)
+        again = self._note_taken(job, piece, index, answer)
         handler = self._actions.get(answer.meaning.action, self._refused)
-        return handler(job, piece, index, answer)
+        return [*handler(job, piece, index, answer), *again]
 
     def _exchange(self, index: int, piece: Piece) -> Answer:
         route, url = self._routes[index], self._rotation.url(index)
@@ -200,7 +204,7 @@ class HecLane:
             choice = self._rotation.choose(self._first)
             if choice.wait_s > 0:
                 self._gate.wait(choice.wait_s, f"{self._rotation.url(choice.index)}: {choice.why}")
-            elif not choice.returning or self._returns(choice.index):
+            elif not (choice.returning or choice.index in self._mute) or self._returns(choice.index):
                 return choice.index
 
     def _returns(self, index: int) -> bool:
@@ -254,12 +258,28 @@ class HecLane:
             self._mute.add(index)
             self._failed(index, answer, _NO_ACK_ID)
             return [piece]
-        if self._book.accepted(index, job.receipt, answer.ack_id):
+        if self._told(job, piece, index, answer.ack_id):
             self._rotation.worked(index)
-            job.proof.followed(self._book.channel(index), answer.ack_id)
-        else:
-            self._restarted(index, answer.ack_id)
         return []
+
+    def _told(self, job: _Job, piece: Piece, index: int, ack_id: int) -> bool:
+        """Note what was taken with an ackId; False when that shows that the indexer restarted."""
+        assert self._book is not None
+        assert job.receipt is not None
+        if not self._book.accepted(index, job.receipt, ack_id):
+            self._restarted(index, ack_id)
+            return False
+        channel = self._book.channel(index)
+        job.told[channel.guid, ack_id] = piece
+        job.proof.followed(channel)
+        return True
+
+    def _in_doubt(self, job: _Job, index: int) -> list[Piece]:
+        """Note that an ackId may have been drawn untold; returns what has to be sent again for that."""
+        if self._book is None:
+            return []
+        guid = self._book.channel(index).guid
+        return [job.told.pop((guid, ack_id)) for ack_id in self._book.untold(index, job.receipt)]
 
     def _restarted(self, index: int, ack_id: int) -> None:
         assert self._book is not None
@@ -275,17 +295,24 @@ class HecLane:
         self._failed(index, answer)
         return [piece]
 
-    def _taken(self, job: _Job, prefix: list[Piece], index: int) -> None:
-        """Note events that a partial accept took, without an ackId of their own."""
-        if self._book is not None and prefix:
+    def _note_taken(self, job: _Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
+        """Note what an answer that is no acceptance has taken; returns what has to be sent again for that."""
+        if self._book is None or answer.meaning.action in _ACCEPTS:
+            return []
+        prefix = _prefix(piece, answer)
+        if prefix and answer.ack_id is not None:
+            self._told(job, prefix[0], index, answer.ack_id)
+        elif prefix:
             job.proof.taken(self._book.channel(index), prefix[0])
+        elif answer.ack_id is not None or (answer.code in _MAY_DRAW and answer.meaning.action is not Action.SPLIT):
+            return self._in_doubt(job, index)
+        return []
 
-    def _resume(self, job: _Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
+    def _resume(self, _job: _Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
         self._failed(index, answer)
         number = answer.number
         if number is None or number >= piece.events:
             return [piece]
-        self._taken(job, piece.run(0, number), index)
         return piece.run(number, piece.events) if number else [piece]
 
     def _empty(self, _job: _Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
@@ -303,7 +330,6 @@ class HecLane:
         self._gate.retried("partial")
         if number is None or number >= piece.events:
             return piece.halves()
-        self._taken(job, piece.run(0, number), index)
         refused = piece.run(number, number + 1)
         if len(piece.data) <= SUSPECT_BYTES:
             refused = self._refused_alone(job, refused[0], answer)
@@ -331,7 +357,6 @@ class HecLane:
         number = answer.number
         if number is None or number > piece.events:
             return piece.halves()
-        self._taken(job, piece.run(0, number - 1), index)
         suspects = piece.run(number - 1, number) + piece.run(number, number + 1)
         return suspects + piece.run(number + 1, piece.events)
 
@@ -381,6 +406,17 @@ _NO_ACK_ID = Meaning(
     "the answer has no ackId: the token does not acknowledge; turn on useACK for it in Splunk, or set "
     "hec.acknowledge = false",
 )
+
+
+def _prefix(piece: Piece, answer: Answer) -> list[Piece]:
+    """The events that a partial accept took."""
+    action, number = answer.meaning.action, answer.number
+    if number is None:
+        return []
+    if action is Action.REFUSE_INDEX:
+        return piece.run(0, number - 1) if number <= piece.events else []
+    taken = action in (Action.RESUME, Action.REFUSE_EVENT, Action.REFUSE_FIELDS) and number < piece.events
+    return piece.run(0, number) if taken else []
 
 
 def _reason(exc: HttpError) -> str:

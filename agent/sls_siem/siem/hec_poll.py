@@ -9,7 +9,7 @@ from typing import Optional
 from sls_siem.errors import Stopped
 from sls_siem.net.http import HttpError
 from sls_siem.retry import Backoff
-from sls_siem.siem.hec_acks import AckBook
+from sls_siem.siem.hec_acks import AckBook, Channel
 from sls_siem.siem.hec_answers import Action, Answer
 from sls_siem.siem.hec_route import HecShared, Route, TokenMissingError
 from sls_siem.siem.output import Gate
@@ -47,6 +47,8 @@ class AckPoller:
         index = min(owing, key=self._due.__getitem__, default=None)
         if index is not None and self._due[index] <= now:
             self._ask(index, LONGEST_EXCHANGE_S)
+        if any(self._due[each] <= now for each in owing if each != index):
+            return  # nothing is given up at an address that was not asked before
         expired = self._book.expire()
         if expired:
             LOG.warning("%d requests were not acknowledged in time and are sent again", expired)
@@ -78,11 +80,11 @@ class AckPoller:
                 return
 
     def ask_whether(self, index: int) -> Optional[Answer]:
-        """Ask for an id that was never given, to see whether the token acknowledges; None without an answer."""
+        """Ask on a channel of its own, to see whether the token acknowledges; None without an answer."""
         route = self._routes[index]
         self._gate.busy(LONGEST_EXCHANGE_S, f"asking {self._shared.rotation.url(index)} whether the token acknowledges")
         try:
-            return route.ask_acks([0], self._book.channel(index).guid, timeout_s=LONGEST_EXCHANGE_S)[0]
+            return route.ask_acks([0], Channel().guid, timeout_s=LONGEST_EXCHANGE_S)[0]
         except (HttpError, TokenMissingError):
             return None
 
@@ -91,7 +93,7 @@ class AckPoller:
         timeout_s = min(longest_s, route.timeout_s)
         channel = self._book.channel(index)
         self._due[index] = self._shared.clock() + INTERVAL_S
-        ids = channel.trusted()
+        ids = channel.asked_for()
         if not ids:
             return
         self._gate.busy(timeout_s, f"asking {self._shared.rotation.url(index)} for acknowledgements")

@@ -1,9 +1,12 @@
 """Proves what a partial accept took: such an answer carries no ackId for the events it took.
 
-An indexer takes the requests of a channel in order. So when it acknowledges a later request of the same channel, and
-its ackId shows that it did not restart in between, what it took before is stored as well. One that restarted draws from
-0, so the n-th request since the prefix would get n - 1 at most. Where no later request follows, one event is sent again
-to get an ackId; where a restart could have gone unseen, all of them.
+An indexer takes the requests of a channel in order. So when it acknowledges a later request of the same channel, which
+had drawn an ackId before, what it took in between is stored as well: after a restart it could not give an id that
+passes for a new one (`hec_acks`). Where no later request follows, one event is sent again to get an ackId; where that
+goes out on another channel, all of them. Splunk 10.4.3 tells an ackId with a partial accept: nothing is to be proven.
+
+Which of several indexers behind one address took a prefix, only that ackId shows: without it, a balancer that is not
+sticky for a moment and an indexer that dies in the next can lose one.
 """
 
 from __future__ import annotations
@@ -18,7 +21,6 @@ from sls_siem.siem.hec_pieces import Piece
 class _Prefix:
     channel: Channel
     piece: Piece
-    asked_before: int
     proven: bool = False
     witness: bool = False
 
@@ -31,13 +33,12 @@ class Proof:
 
     def taken(self, channel: Channel, piece: Piece) -> None:
         """Note a prefix that was taken on a channel."""
-        self._prefixes.append(_Prefix(channel, piece, channel.asked))
+        self._prefixes.append(_Prefix(channel, piece))
 
-    def followed(self, channel: Channel, ack_id: int) -> None:
-        """A later request drew this ackId on this channel, and the payload waits for it."""
+    def followed(self, channel: Channel) -> None:
+        """A later request drew an ackId on this channel, and the payload waits for it."""
         for prefix in self._prefixes:
-            if prefix.channel is channel:
-                prefix.proven = prefix.proven or ack_id >= channel.asked - prefix.asked_before
+            prefix.proven = prefix.proven or prefix.channel is channel
 
     def missing(self, book: AckBook) -> list[Piece]:
         """Tell what to send again, now that everything else of the payload is sent."""

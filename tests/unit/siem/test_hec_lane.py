@@ -228,3 +228,84 @@ def test_a_prefix_taken_by_a_busy_collector_is_proven_elsewhere_as_a_whole(
 
         assert ledger.settled == ["t"]
         assert all(event in sent for event in events)
+
+
+def test_a_proxy_that_lets_only_small_requests_through_is_got_through(
+    hec: ScriptedHec, lane_to: Callable[..., Lane]
+) -> None:
+    """Each of its own answers may hide an ackId, and no id of a new channel is beyond such a doubt."""
+    timeout = (504, b"<html>no answer in time</html>")
+    hec.events += [accepted(0), timeout, accepted(0), timeout, *map(accepted, range(4))]
+    hec.acks.append((200, {"acks": {str(n): True for n in range(4)}}))
+    lane, ledger, events = lane_to(acknowledge=True), Ledger(), hec_events(0, 4)
+    ledger.add(lane.send(payload_of(events), "t"))
+    ledger.add(lane.finish(30))
+
+    assert (ledger.settled, ledger.lost, len(hec.events)) == (["t"], [], 0)
+    assert [body.strip() for _, _, body in hec.posts()[-4:]] == [events[n] for n in (2, 3, 1, 0)]
+
+
+def test_an_ack_id_of_a_partial_accept_shows_a_restart(hec: ScriptedHec, lane_to: Callable[..., Lane]) -> None:
+    partial = {"text": "Invalid data format", "code": 6, "invalid-event-number": 1, "ackId": 0}
+    hec.events += [accepted(0), (400, partial)]
+    lane, ledger = lane_to(acknowledge=True), Ledger()
+    ledger.add(lane.send(payload_of(hec_events(0, 1)), "before"))
+    ledger.add(lane.send(payload_of(hec_events(10, 4)), "t"))
+
+    assert (ledger.settled, ledger.lost) == ([], ["before", "t"])
+
+
+def test_another_indexer_that_answers_a_poll_settles_nothing(hec: ScriptedHec, lane_to: Callable[..., Lane]) -> None:
+    """A balancer went astray twice, and each time an ackId may have been drawn there."""
+    astray = (504, b"no answer in time")
+    hec.events += [accepted(0), accepted(1), astray, accepted(2), astray, accepted(3)]
+    hec.acks += [(200, {"acks": {"0": True, "1": True}}), (200, {"acks": {"2": True, "3": True}})]
+    lane, ledger = lane_to(acknowledge=True), Ledger()
+    for n in range(4):
+        ledger.add(lane.send(payload_of(hec_events(n, 1)), n))
+    ledger.add(lane.finish(30))
+
+    assert (ledger.settled, ledger.lost) == ([2, 3], [0, 1])
+
+
+def test_an_address_that_is_well_again_is_used_again(
+    hec: ScriptedHec, lane_to: Callable[..., Lane], gate: TestGate
+) -> None:
+    """Also when it never gave an ackId, so that the first request to it carries one event."""
+    with ScriptedHec() as other:
+        hec.events += [(503, {"text": "Server is busy", "code": 9}), *map(accepted, range(50))]
+        other.events += map(accepted, range(50))
+        lane = lane_to(hec.url, other.url, acknowledge=True)
+        for n in range(8):
+            lane.send(payload_of(hec_events(2 * n, 2)), n)
+            gate.clock.pass_by(3.0)
+
+        assert len(hec.posts()) > 6
+
+
+def test_whether_the_token_acknowledges_is_asked_on_another_channel(
+    hec: ScriptedHec, lane_to: Callable[..., Lane]
+) -> None:
+    """A `true` is told once: the one for an ackId that is waited for must not be told here."""
+    hec.events += [accepted(0), (200, {"text": "Success", "code": 0}), accepted(1)]
+    lane = lane_to(acknowledge=True)
+    for n in range(2):
+        lane.send(payload_of(hec_events(n, 1)), n)
+    asked = [(headers["x-splunk-request-channel"], path) for path, headers, _ in hec.requests]
+
+    assert len({channel for channel, path in asked if "/ack" not in path}) == 1
+    assert len({channel for channel, _ in asked}) == 2
+
+
+def test_an_address_that_does_not_acknowledge_is_asked_before_each_attempt(
+    hec: ScriptedHec, lane_to: Callable[..., Lane], gate: TestGate
+) -> None:
+    """Also when it works for another shard, whose requests meet another indexer behind it."""
+    lane = lane_to(acknowledge=True)
+    rotation = lane._shared.rotation
+    gate.on_wait = [lambda: rotation.worked(0)] * 5 + [gate.stopped.set]
+    hec.acks += [(400, {"text": "ACK is disabled", "code": 14})] * 20
+
+    with pytest.raises(Stopped):
+        lane.send(payload_of(hec_events(0, 1)), "t")
+    assert len(hec.posts()) == 1
