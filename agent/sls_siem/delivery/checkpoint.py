@@ -101,14 +101,22 @@ class CheckpointSaver:
         self._tried.append(position)
 
     def compare(self) -> None:
-        """Look whether the stored checkpoint is one of ours.
+        """Look whether the stored checkpoint is one of ours; where an older save of ours came late, save again.
 
         Raises:
             CheckpointMovedError: our own name saved a position that this process never saved.
             SourceError: the service could not be asked.
         """
         stored = self._calls.checkpoint(self._shard)
-        if stored.position is None or stored.position in self._tried or stored.consumer != self._consumer:
+        if stored.position is None or stored.consumer != self._consumer:
+            return
+        if stored.position in self._tried:
+            if self.saved is not None and stored.position < self.saved:
+                LOG.info(
+                    "shard %d: an older save came late and put the checkpoint back to %d; saving again",
+                    *(self._shard, stored.position),
+                )
+                self.saved = stored.position
             return
         raise CheckpointMovedError(
             f"shard {self._shard}: the stored checkpoint {stored.position} was saved under this consumer's name "

@@ -307,6 +307,19 @@ def test_a_checkpoint_moved_under_our_own_name_is_noticed() -> None:
         checkpoint.compare()
 
 
+def test_a_checkpoint_that_a_late_save_put_back_is_saved_again() -> None:
+    """The service carried a save out after its connection had broken, and after the next one."""
+    clock, stored = Clock(), Stored()
+    checkpoint = saver(stored, clock)
+    for position in (5, 9):
+        checkpoint.save(position)
+    stored.value = Checkpoint(5, "me")
+    assert not checkpoint.pending(9)
+    checkpoint.compare()
+
+    assert checkpoint.pending(9)
+
+
 def test_a_checkpoint_moved_by_another_consumer_is_the_memberships_affair() -> None:
     clock, stored = Clock(), Stored()
     checkpoint = saver(stored, clock)
