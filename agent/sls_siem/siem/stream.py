@@ -44,12 +44,17 @@ class Stream:
 
     Args:
         sock: connected, TLS handshake done.
+
+    Attributes:
+        half_closed: the peer was told that nothing more comes.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._tls = isinstance(sock, ssl.SSLSocket)
+        self._tls_ended = False
         self._in_record = False
+        self.half_closed = False
         sock.setblocking(False)
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_S * 1000)
@@ -99,16 +104,25 @@ class Stream:
     def look(self) -> Peer:
         """Look at the peer's side; whatever it sends is thrown away (a full receive buffer turns our close into RST).
 
+        After our half-close only its FIN counts, not its close_notify: an RST may follow that.
+
         Raises:
-            OSError: the connection is broken.
+            OSError: the connection is broken, or the peer refused it by an alert.
         """
         for _ in range(_MOST_READS):
             try:
-                if not self._sock.recv(READ_BYTES):
+                if not self._receive():
                     return Peer.CLOSED
+            except ssl.SSLZeroReturnError:
+                self._tls_ended = True
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return Peer.OPEN
         return Peer.OPEN
+
+    def _receive(self) -> bytes:
+        if self._tls_ended:
+            return socket.socket.recv(self._sock, READ_BYTES)
+        return self._sock.recv(READ_BYTES)
 
     def read(self) -> Optional[bytes]:
         """Read what is there: None when nothing is, b"" after the peer's close.
@@ -165,7 +179,9 @@ class Stream:
                 pass  # our close_notify is out, the peer's is not in yet
             except ValueError:
                 pass  # already unwrapped
-        self._sock.shutdown(socket.SHUT_WR)
+        # Not SSLSocket.shutdown: it forgets TLS, and an alert that refuses what was sent would pass for data.
+        socket.socket.shutdown(self._sock, socket.SHUT_WR)
+        self.half_closed = True
         return True
 
     def close(self) -> None:

@@ -1,0 +1,92 @@
+"""What the end of a lane over TCP and TLS makes of the ways in which receivers close: only reading it all counts."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from sls_siem.config import TlsConfig
+from sls_siem.emulator.certificates import Certificates, server_context
+from sls_siem.siem import Lane, make_output, stream_lane
+from tests.unit.siem.support import TestGate, TestTime, framed, syslog_config, syslog_frames
+
+Handler = Callable[[socket.socket], None]
+LATENCY_S = 0.02
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def gate() -> TestGate:
+    return TestGate(TestTime(1.0))
+
+
+@pytest.fixture
+def lane_to(gate: TestGate) -> Iterator[Callable[..., Lane]]:
+    """Make a lane to a receiver that treats its one connection as the handler does."""
+    with contextlib.ExitStack() as stack:
+
+        def make(handler: Handler, *, ca_file: object = None, settle_s: float = 60.0) -> Lane:
+            server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            thread = threading.Thread(target=lambda: handler(server.accept()[0]))
+            thread.start()
+            stack.callback(thread.join, 10)
+            url = f"{'tls' if ca_file else 'tcp'}://127.0.0.1:{server.getsockname()[1]}"
+            tls = TlsConfig(ca_file=str(ca_file)) if ca_file else None
+            config = syslog_config(url, framing="lf", settle_s=settle_s, tls=tls)
+            lane = make_output(config, clock=gate.clock, random=lambda: 0.1).lane(0, gate)
+            stack.callback(lane.close)
+            return lane
+
+        yield make
+
+
+class Handshake:
+    """A server's side of TLS over a connection that only carries bytes, so that a test may delay and drop them."""
+
+    def __init__(self, peer: socket.socket, context: ssl.SSLContext) -> None:
+        self._peer = peer
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+
+    def refuse(self, *, alert: bool) -> None:
+        with self._peer:
+            while True:
+                try:
+                    self._tls.do_handshake()
+                except ssl.SSLWantReadError:
+                    self._peer.sendall(self._outgoing.read())
+                    time.sleep(LATENCY_S)
+                    self._incoming.write(self._peer.recv(65536))
+                except ssl.SSLError:
+                    if alert:
+                        self._peer.sendall(self._outgoing.read())
+                    return
+
+
+@pytest.mark.parametrize("frames", [1, 50, 300])
+@pytest.mark.parametrize("old_enough", [True, False])
+def test_a_connection_that_an_alert_refuses_settles_nothing(
+    lane_to: Callable[..., Lane],
+    certificates: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+    frames: int,
+    old_enough: bool,
+) -> None:
+    """With TLS 1.3 the client's handshake is over before the receiver has looked at the client's certificate."""
+    monkeypatch.setattr(stream_lane, "GOOD_AFTER_S", 0.0 if old_enough else 2.0)
+    context = server_context(certificates.server, client_ca=certificates.ca_file, client="required")
+    lane = lane_to(lambda peer: Handshake(peer, context).refuse(alert=True), ca_file=certificates.ca_file)
+    reports = [lane.send(framed(syslog_frames(0, frames, size=100)), 0), lane.finish(5.0)]
+
+    assert [report.settled for report in reports] == [(), ()]
+    assert [*reports[0].lost, *reports[1].lost] == [0]
