@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from sls_siem.config import TlsConfig
 from sls_siem.emulator.certificates import Certificates, server_context
-from sls_siem.siem import Lane, make_output, stream_lane
+from sls_siem.siem import Lane, Report, make_output, stream_lane
 from tests.unit.siem.support import TestGate, TestTime, framed, syslog_config, syslog_frames
 
 Handler = Callable[[socket.socket], None]
@@ -90,3 +91,72 @@ def test_a_connection_that_an_alert_refuses_settles_nothing(
 
     assert [report.settled for report in reports] == [(), ()]
     assert [*reports[0].lost, *reports[1].lost] == [0]
+
+
+def read_to_the_end(context: ssl.SSLContext, *, close_notify: bool) -> Handler:
+    def handle(peer: socket.socket) -> None:
+        with context.wrap_socket(peer, server_side=True) as tls:
+            while tls.recv(65536):
+                pass
+            if close_notify:
+                with contextlib.suppress(OSError):
+                    tls.unwrap()
+
+    return handle
+
+
+@pytest.mark.parametrize("close_notify", [True, False])
+def test_a_receiver_that_read_everything_settles_it_with_and_without_close_notify(
+    lane_to: Callable[..., Lane], certificates: Certificates, monkeypatch: pytest.MonkeyPatch, close_notify: bool
+) -> None:
+    monkeypatch.setattr(stream_lane, "GOOD_AFTER_S", 0.0)
+    handler = read_to_the_end(server_context(certificates.server), close_notify=close_notify)
+    for _ in range(8):
+        lane = lane_to(handler, ca_file=certificates.ca_file)
+        lane.send(framed(syslog_frames(0, 300, size=100)), 0)
+
+        assert lane.finish(5.0) == Report(settled=(0,))
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.1])
+def test_a_close_notify_before_a_reset_settles_nothing(
+    lane_to: Callable[..., Lane], certificates: Certificates, monkeypatch: pytest.MonkeyPatch, delay_s: float
+) -> None:
+    monkeypatch.setattr(stream_lane, "GOOD_AFTER_S", 0.0)
+    context = server_context(certificates.server)
+    finishing = threading.Event()
+
+    def handle(peer: socket.socket) -> None:
+        with context.wrap_socket(peer, server_side=True) as tls:
+            assert finishing.wait(10)
+            time.sleep(0.1)
+            tls.setblocking(False)
+            with contextlib.suppress(OSError):
+                tls.unwrap()
+            time.sleep(delay_s)  # what is unread makes a reset of the close
+
+    lane = lane_to(handle, ca_file=certificates.ca_file)
+    lane.send(framed(syslog_frames(0, 300, size=100)), 0)
+    finishing.set()
+
+    assert lane.finish(5.0) == Report(lost=(0,), in_order=True)
+
+
+def test_what_settled_meanwhile_stays_settled_when_the_connection_then_breaks(
+    lane_to: Callable[..., Lane], gate: TestGate
+) -> None:
+    def read_and_reset(peer: socket.socket) -> None:
+        with peer:
+            while peer.recv(65536):
+                pass
+            time.sleep(1.5)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    lane = lane_to(read_and_reset, settle_s=60.0)
+    lane.send(framed(syslog_frames(0, 10)), "first")
+    gate.wait(0.1, "test")
+    assert lane.poll() == Report()
+    gate.clock.skipped += 59.5
+    lane.send(framed(syslog_frames(10, 10)), "second")
+
+    assert lane.finish(5.0) == Report(settled=("first",), lost=("second",), in_order=True)

@@ -170,6 +170,8 @@ class Stream:
         Raises:
             OSError: the connection is broken.
         """
+        if self.half_closed:
+            return True
         if isinstance(self._sock, ssl.SSLSocket):
             try:
                 self._sock.unwrap()
@@ -177,6 +179,8 @@ class Stream:
                 return False
             except ssl.SSLWantReadError:
                 pass  # our close_notify is out, the peer's is not in yet
+            except ssl.SSLEOFError:
+                self._tls_ended = True  # it is out, and the peer has closed without one: `look` meets the FIN
             except ValueError:
                 pass  # already unwrapped
         # Not SSLSocket.shutdown: it forgets TLS, and an alert that refuses what was sent would pass for data.

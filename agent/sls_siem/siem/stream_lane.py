@@ -17,7 +17,7 @@ from sls_siem.errors import Stopped
 from sls_siem.siem.frames import Frames
 from sls_siem.siem.link import CLOSED, Link, Problem, joined
 from sls_siem.siem.output import Gate, Report, Token
-from sls_siem.siem.stream import Peer, Stream
+from sls_siem.siem.stream import Stream
 
 STALL_S = 30.0
 STALL_LOOK_S = 1.0
@@ -64,6 +64,7 @@ class StreamLane:
         self._gate = gate
         self._pending: deque[_Sent] = deque()
         self._travelling: deque[_Sent] = deque()  # those of them that have not arrived
+        self._end = 0.0
 
     # -- Lane -----------------------------------------------------------------------------------------------------
 
@@ -103,12 +104,11 @@ class StreamLane:
 
     def finish(self, deadline_s: float) -> Report:
         """Half-close and wait for the receiver's FIN; see `Lane`."""
-        end = self._clock() + deadline_s
+        self._end = self._clock() + deadline_s
         report = self.poll()
-        try:
-            return self._finish(report, end)
-        except OSError as exc:
-            return joined(report, self._break(self._link.broken(exc)))
+        while self._pending and self._link.stream is not None and self._clock() < self._end:
+            report = joined(report, self._towards_fin(self._link.stream))
+        return report
 
     def close(self) -> None:
         """See `Lane`."""
@@ -121,9 +121,11 @@ class StreamLane:
 
     def _look(self, *also: Token) -> Optional[Report]:
         """Look for the receiver's close; a report when it leaves something unsettled (with what was to follow)."""
-        problem = self._link.look()
-        if problem is None:
+        stream, problem = self._link.stream, self._link.look()
+        if stream is None or problem is None:
             return None
+        if problem is CLOSED and stream.half_closed:
+            return self._closed_by_peer(stream)
         if self._pending:
             return self._break(problem, *also)
         self._link.drop(problem)
@@ -199,28 +201,23 @@ class StreamLane:
             settled.append(self._pending.popleft().token)
         return Report(settled=tuple(settled))
 
-    def _finish(self, report: Report, end: float) -> Report:
-        half_closed = False
-        stream = self._link.stream
-        while stream is not None and self._pending and self._clock() < end:
-            self._gate.busy(STALL_LOOK_S, "waiting for the receiver to close the connection")
-            half_closed = half_closed or stream.half_close()
-            if stream.look() is Peer.CLOSED:
-                return joined(report, self._closed_by_peer(stream, half_closed, end))
-            report = joined(report, self._settled())
-            stream = self._link.stream
-            if stream is not None and self._pending:
-                wait_s = max(0.0, min(0.1, end - self._clock()))
-                stream.wait_readable(wait_s) if half_closed else stream.wait_writable(wait_s)
-        return report
+    def _towards_fin(self, stream: Stream) -> Report:
+        """Half-close as far as it is not done, wait for a moment, and look."""
+        wait_s = max(0.0, min(0.1, self._end - self._clock()))
+        self._gate.busy(STALL_LOOK_S, "waiting for the receiver to close the connection")
+        try:
+            stream.wait_readable(wait_s) if stream.half_close() else stream.wait_writable(wait_s)
+            return self.poll()
+        except OSError as exc:
+            return self._break(self._link.broken(exc))
 
-    def _closed_by_peer(self, stream: Stream, half_closed: bool, end: float) -> Report:
-        """Judge the receiver's FIN: it read everything if its kernel took everything and no RST follows."""
-        end = min(end, self._clock() + LAST_ACK_S)
-        while half_closed and stream.unacknowledged() and self._clock() < end:
+    def _closed_by_peer(self, stream: Stream) -> Report:
+        """Judge the FIN after our half-close: it read everything if its kernel took everything and no RST follows."""
+        end = min(self._end, self._clock() + LAST_ACK_S)
+        while stream.unacknowledged() and self._clock() < end:
             stream.wait_readable(0.01)
             stream.look()
-        if not half_closed or stream.unacknowledged() or stream.reset_by_peer():
+        if stream.unacknowledged() or stream.reset_by_peer():
             return self._break(CLOSED)
         settled = tuple(sent.token for sent in self._pending)
         self._forget()
