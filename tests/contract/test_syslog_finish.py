@@ -160,3 +160,62 @@ def test_what_settled_meanwhile_stays_settled_when_the_connection_then_breaks(
     lane.send(framed(syslog_frames(10, 10)), "second")
 
     assert lane.finish(5.0) == Report(settled=("first",), lost=("second",), in_order=True)
+
+
+def read_once(peer: socket.socket) -> None:
+    with peer:
+        peer.recv(65536)
+        time.sleep(LATENCY_S)
+
+
+def test_a_receiver_that_closes_every_connection_soon_settles_nothing(lane_to: Callable[..., Lane]) -> None:
+    lane = lane_to(read_once)
+    lane.send(framed(syslog_frames(0, 10)), 0)
+
+    assert lane.finish(5.0) == Report(lost=(0,), in_order=True)
+
+
+def test_a_receiver_that_refuses_a_handshake_without_an_alert_settles_nothing(
+    lane_to: Callable[..., Lane], certificates: Certificates
+) -> None:
+    context = server_context(certificates.server, client_ca=certificates.ca_file, client="required")
+    lane = lane_to(lambda peer: Handshake(peer, context).refuse(alert=False), ca_file=certificates.ca_file)
+    reports = [lane.send(framed(syslog_frames(0, 10)), 0), lane.finish(5.0)]
+
+    assert [report.settled for report in reports] == [(), ()]
+
+
+def test_a_young_connection_is_half_closed_only_when_it_has_proved_good(
+    lane_to: Callable[..., Lane], gate: TestGate
+) -> None:
+    half_closed: list[float] = []
+
+    def note_the_end(peer: socket.socket) -> None:
+        with peer:
+            while peer.recv(65536):
+                pass
+            half_closed.append(gate.clock())
+
+    lane = lane_to(note_the_end)
+    began = gate.clock()
+    lane.send(framed(syslog_frames(0, 10)), 0)
+
+    assert lane.finish(0.5) == Report()
+    assert half_closed == []
+    assert lane.finish(5.0) == Report(settled=(0,))
+    assert stream_lane.GOOD_AFTER_S <= half_closed[0] - began < stream_lane.GOOD_AFTER_S + 1.0
+
+
+def test_an_older_connection_is_half_closed_at_once(lane_to: Callable[..., Lane], gate: TestGate) -> None:
+    def handle(peer: socket.socket) -> None:
+        with peer:
+            while peer.recv(65536):
+                pass
+
+    lane = lane_to(handle)
+    lane.send(framed(syslog_frames(0, 10)), 0)
+    gate.clock.skipped += stream_lane.GOOD_AFTER_S
+    began = gate.clock()
+
+    assert lane.finish(5.0) == Report(settled=(0,))
+    assert gate.clock() - began < 1.0

@@ -2,7 +2,8 @@
 
 A payload is settled when all of it was written, the receiver's kernel has acknowledged it, `settle_s` have passed
 since, and the connection is still open in both directions. When a connection breaks, everything that is not settled
-counts as lost, in order. On drain our side is half-closed: the receiver's FIN then shows that it read everything.
+counts as lost, in order. On drain our side of a connection that is not brand-new is half-closed: the receiver's FIN
+then shows that it read everything.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from sls_siem.siem.stream import Stream
 STALL_S = 30.0
 STALL_LOOK_S = 1.0
 GOOD_AFTER_S = 2.0
+"""A connection that has stood for so long was not refused."""
+
 LAST_ACK_S = 1.0
 
 
@@ -64,6 +67,7 @@ class StreamLane:
         self._gate = gate
         self._pending: deque[_Sent] = deque()
         self._travelling: deque[_Sent] = deque()  # those of them that have not arrived
+        self._connected_at = 0.0
         self._end = 0.0
 
     # -- Lane -----------------------------------------------------------------------------------------------------
@@ -76,7 +80,8 @@ class StreamLane:
                 return report
             stream = self._link.stream
             if stream is None:
-                self._link.attempt()
+                if self._link.attempt():
+                    self._connected_at = self._clock()
                 continue
             self._gate.before_send()
             written, problem = self._write(stream, payload.data)
@@ -202,11 +207,18 @@ class StreamLane:
         return Report(settled=tuple(settled))
 
     def _towards_fin(self, stream: Stream) -> Report:
-        """Half-close as far as it is not done, wait for a moment, and look."""
-        wait_s = max(0.0, min(0.1, self._end - self._clock()))
+        """Half-close when it is time, wait for a moment, and look.
+
+        A receiver that refuses us, by a FIN too, does so soon after it accepted: its close proves nothing then.
+        """
+        now = self._clock()
+        wait_s = max(0.0, min(0.1, self._end - now))
         self._gate.busy(STALL_LOOK_S, "waiting for the receiver to close the connection")
         try:
-            stream.wait_readable(wait_s) if stream.half_close() else stream.wait_writable(wait_s)
+            if now - self._connected_at < GOOD_AFTER_S or stream.half_close():
+                stream.wait_readable(wait_s)
+            else:
+                stream.wait_writable(wait_s)
             return self.poll()
         except OSError as exc:
             return self._break(self._link.broken(exc))
