@@ -213,6 +213,34 @@ def test_a_receiver_that_reads_nothing_is_given_up(
     assert any("reads slowly" in why for _, why in gate.waits)
 
 
+def test_a_receiver_that_half_closes_and_reads_nothing_is_left_at_once(
+    lane_to: Callable[..., Lane], gate: TestGate, stalled: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = lane_to(f"tcp://127.0.0.1:{stalled.getsockname()[1]}")
+    lane._settings = stream_lane.StreamSettings("lf", 2.0, 5.0)  # type: ignore[attr-defined]
+    waits: list[float] = []
+    wait_writable = stream.Stream.wait_writable
+    monkeypatch.setattr(
+        stream.Stream, "wait_writable", lambda self, seconds: (waits.append(seconds), wait_writable(self, seconds))[1]
+    )
+    peers: list[socket.socket] = []
+
+    def half_close() -> None:
+        peers.append(stalled.accept()[0])
+        time.sleep(0.2)
+        peers[0].shutdown(socket.SHUT_WR)
+
+    thread = threading.Thread(target=half_close)
+    thread.start()
+    report = lane.send(framed(syslog_frames(0, 400, size=20_000)), 0)
+    thread.join()
+    peers[0].close()
+
+    assert report == Report(lost=(0,), in_order=True)
+    assert gate.retries == ["connection-lost"]
+    assert len(waits) < 100
+
+
 @pytest.mark.parametrize("framing", ["lf", "octet-counting"])
 def test_a_stop_in_front_of_a_stalled_receiver_never_leaves_half_a_frame(
     lane_to: Callable[..., Lane], gate: TestGate, stalled: socket.socket, framing: str

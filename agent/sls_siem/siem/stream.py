@@ -30,6 +30,7 @@ _TCP_NOTSENT_LOWAT = 25
 _BYTES_ACKED = struct.Struct("=Q")
 _BYTES_ACKED_AT = 120
 _MOST_READS = 16
+_ENDED = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
 
 class Peer(enum.Enum):
@@ -84,9 +85,9 @@ class Stream:
         self._in_record = False
         return written
 
-    def wait_writable(self, seconds: float) -> None:
-        """Wait until something fits, or until there is news of the peer's end."""
-        self._poll(select.POLLOUT | select.POLLRDHUP, seconds)
+    def wait_writable(self, seconds: float) -> bool:
+        """Wait until something fits; False when the peer has closed or broken the connection."""
+        return not self._poll(select.POLLOUT | select.POLLRDHUP, seconds) & _ENDED
 
     def wait_any(self, seconds: float, *, writing: bool) -> None:
         """Wait until the peer sends, closes or breaks, or, when `writing`, until something fits."""
@@ -96,10 +97,12 @@ class Stream:
         """Wait until the peer sends, closes or breaks."""
         self._poll(select.POLLIN, seconds)
 
-    def _poll(self, events: int, seconds: float) -> None:
+    def _poll(self, events: int, seconds: float) -> int:
         poller = select.poll()
         poller.register(self._sock, events)
-        poller.poll(max(0.0, seconds) * 1000)
+        for _, found in poller.poll(max(0.0, seconds) * 1000):
+            return found
+        return 0
 
     def look(self) -> Peer:
         """Look at the peer's side; whatever it sends is thrown away (a full receive buffer turns our close into RST).

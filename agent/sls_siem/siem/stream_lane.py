@@ -157,8 +157,10 @@ class StreamLane:
                     moved_at = self._clock()
                 elif self._clock() - moved_at >= self._settings.stall_s:
                     return place, Problem("stalled", f"the receiver has read nothing for {self._settings.stall_s:g} s")
+                elif not self._room_comes(stream, moved_at):
+                    return place, self._link.look() or CLOSED
                 else:
-                    allowed = self._wait_for_room(stream, frames, place, moved_at)
+                    allowed = self._allowed(stream, frames, place)
                 if allowed == place < len(data):
                     # Between two frames, after a wait: the lease may have ended meanwhile.
                     self._gate.before_send()
@@ -171,16 +173,20 @@ class StreamLane:
             raise
         return place, None
 
-    def _wait_for_room(self, stream: Stream, frames: Frames, place: int, moved_at: float) -> int:
-        """Wait for a slow receiver; returns up to where may be written without asking the gate again.
+    def _room_comes(self, stream: Stream, moved_at: float) -> bool:
+        """Wait for a slow receiver; False when it has closed its side: whatever it does then, it is left."""
+        text = f"{self._link.url}: the receiver reads slowly"
+        self._gate.busy(STALL_LOOK_S, text)
+        alive = stream.wait_writable(STALL_LOOK_S)
+        if self._clock() - moved_at >= STALL_LOOK_S:
+            self._gate.wait(0.0, text)
+        return alive
+
+    def _allowed(self, stream: Stream, frames: Frames, place: int) -> int:
+        """Tell up to where may be written without asking the gate again.
 
         That is all while the gate stands open, else the end of this frame; to find it costs more than to write it.
         """
-        text = f"{self._link.url}: the receiver reads slowly"
-        self._gate.busy(STALL_LOOK_S, text)
-        stream.wait_writable(STALL_LOOK_S)
-        if self._clock() - moved_at >= STALL_LOOK_S:
-            self._gate.wait(0.0, text)
         if self._gate.stands_open():
             return frames.size
         # What TLS has encrypted already must be written, were it only to keep the connection.
