@@ -94,6 +94,27 @@ def test_what_was_not_answered_is_sent_again(
         assert ledger.in_order
 
 
+def test_a_message_that_is_always_refused_is_tried_ever_less_often(
+    lane_to: Callable[..., Lane], gate: TestGate, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate.clock.scale = 0.01
+    payload = framed(syslog_frames(0, 300), "octet-counting")
+    with RelpEmulator() as siem, caplog.at_level("INFO"):
+        siem.inject("ack_error", after_frames=280)
+        lane = lane_to(siem.url)
+        for _ in range(6):
+            report = lane.send(payload, 0)
+            while not report.lost:
+                assert report == Report()
+                gate.wait(lane.next_poll_s() or 0.02, "test")
+                report = lane.poll()
+    pauses = [seconds for seconds, why in gate.waits if "refused" in why]
+
+    assert pauses == sorted(pauses)
+    assert pauses[-1] > 8 * pauses[0]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
 def test_an_answer_that_never_comes_ends_the_session(lane_to: Callable[..., Lane], gate: TestGate) -> None:
     with RelpEmulator() as siem:
         siem.inject("ack_lost", after_frames=5, frames=1, count=1)

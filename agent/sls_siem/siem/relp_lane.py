@@ -156,8 +156,6 @@ class RelpLane:
         answered = session.exchange(wait_s)
         for sent in answered:
             sent.unanswered -= 1
-        if answered:
-            self._link.worked()
         if session.waits_for_s >= self._answer_timeout_s:
             raise RelpBrokenError(f"a message was not answered within {self._answer_timeout_s:g} s")
 
@@ -165,6 +163,9 @@ class RelpLane:
         settled = []
         while self._pending and self._pending[0].complete and not self._pending[0].unanswered:
             settled.append(self._pending.popleft().token)
+        if settled:
+            # Not at each answer: a receiver that takes a payload but for one message would be tried without a pause.
+            self._link.worked()
         return Report(settled=tuple(settled))
 
     def _break(self, exc: OSError) -> Report:
