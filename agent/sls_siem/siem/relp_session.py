@@ -128,6 +128,8 @@ class RelpSession(Generic[OwnerT]):
                 break
             self._out = self._out[count:]
             written += count
+        if not self._out:
+            self._out = memoryview(b"")  # an empty slice would still hold all that was written
         return written
 
     def _read(self) -> list[RelpAnswer]:
