@@ -14,7 +14,7 @@ import pytest
 
 from sls_siem.config import TlsConfig
 from sls_siem.emulator.certificates import Certificates, server_context
-from sls_siem.siem import Lane, Report, make_output, stream_lane
+from sls_siem.siem import Lane, Report, make_output, stream, stream_lane
 from tests.unit.siem.support import TestGate, TestTime, framed, syslog_config, syslog_frames
 
 Handler = Callable[[socket.socket], None]
@@ -162,6 +162,12 @@ def test_what_settled_meanwhile_stays_settled_when_the_connection_then_breaks(
     assert lane.finish(5.0) == Report(settled=("first",), lost=("second",), in_order=True)
 
 
+def read_all(peer: socket.socket) -> None:
+    with peer:
+        while peer.recv(65536):
+            pass
+
+
 def read_once(peer: socket.socket) -> None:
     with peer:
         peer.recv(65536)
@@ -207,15 +213,23 @@ def test_a_young_connection_is_half_closed_only_when_it_has_proved_good(
 
 
 def test_an_older_connection_is_half_closed_at_once(lane_to: Callable[..., Lane], gate: TestGate) -> None:
-    def handle(peer: socket.socket) -> None:
-        with peer:
-            while peer.recv(65536):
-                pass
-
-    lane = lane_to(handle)
+    lane = lane_to(read_all)
     lane.send(framed(syslog_frames(0, 10)), 0)
     gate.clock.skipped += stream_lane.GOOD_AFTER_S
     began = gate.clock()
 
     assert lane.finish(5.0) == Report(settled=(0,))
     assert gate.clock() - began < 1.0
+
+
+def test_the_last_acknowledgement_is_waited_for_without_haste(
+    lane_to: Callable[..., Lane], gate: TestGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    lane = lane_to(read_all)
+    lane.send(framed(syslog_frames(0, 10)), 0)
+    gate.clock.skipped += stream_lane.GOOD_AFTER_S
+    monkeypatch.setattr(stream.Stream, "unacknowledged", lambda _self: looks.append(1) or 1)
+
+    assert lane.finish(5.0) == Report(lost=(0,), in_order=True)
+    assert len(looks) < 200

@@ -26,6 +26,7 @@ GOOD_AFTER_S = 2.0
 """A connection that has stood for so long was not refused."""
 
 LAST_ACK_S = 1.0
+LAST_ACK_LOOK_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -233,7 +234,7 @@ class StreamLane:
         """Judge the FIN after our half-close: it read everything if its kernel took everything and no RST follows."""
         end = min(self._end, self._clock() + LAST_ACK_S)
         while stream.unacknowledged() and self._clock() < end:
-            stream.wait_readable(0.01)
+            stream.let_pass(LAST_ACK_LOOK_S)
             stream.look()
         if stream.unacknowledged() or stream.reset_by_peer():
             return self._break(CLOSED)
