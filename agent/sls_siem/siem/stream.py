@@ -55,6 +55,7 @@ class Stream:
         self._tls = isinstance(sock, ssl.SSLSocket)
         self._tls_ended = False
         self._in_record = False
+        self._awaited = select.POLLOUT
         self.half_closed = False
         sock.setblocking(False)
         with contextlib.suppress(OSError):
@@ -79,19 +80,21 @@ class Stream:
             written = self._sock.send(data[:TLS_WRITE_BYTES] if self._tls else data)
         except BlockingIOError:
             return 0
-        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError) as exc:
             self._in_record = True
+            # TLS 1.2 reads before it goes on to write when the peer negotiates anew.
+            self._awaited = select.POLLIN if isinstance(exc, ssl.SSLWantReadError) else select.POLLOUT
             return 0
-        self._in_record = False
+        self._in_record, self._awaited = False, select.POLLOUT
         return written
 
     def wait_writable(self, seconds: float) -> bool:
         """Wait until something fits; False when the peer has closed or broken the connection."""
-        return not self._poll(select.POLLOUT | select.POLLRDHUP, seconds) & _ENDED
+        return not self._poll(self._awaited | select.POLLRDHUP, seconds) & _ENDED
 
     def wait_any(self, seconds: float, *, writing: bool) -> None:
         """Wait until the peer sends, closes or breaks, or, when `writing`, until something fits."""
-        self._poll(select.POLLIN | (select.POLLOUT if writing else 0), seconds)
+        self._poll(select.POLLIN | (self._awaited if writing else 0), seconds)
 
     def wait_readable(self, seconds: float) -> None:
         """Wait until the peer sends, closes or breaks."""
