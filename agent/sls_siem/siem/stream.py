@@ -18,7 +18,10 @@ import termios
 from typing import Optional
 
 SILENCE_S = 25
-"""A peer whose kernel answers nothing for so long is gone (`TCP_USER_TIMEOUT`; keepalive adds up to the same)."""
+"""A peer whose kernel acknowledges nothing, or keeps its window shut, for so long is gone.
+
+`TCP_USER_TIMEOUT`, which counts both (tcp(7)); keepalive adds up to the same on an idle connection.
+"""
 
 UNSENT_BYTES = 131072
 """Most bytes that wait in our kernel unsent: little is on its way when a lease ends."""
