@@ -17,6 +17,7 @@ from sls_siem.codec import count_events
 from sls_siem.codec.model import Batch
 from sls_siem.delivery.checkpoint import CheckpointSaver
 from sls_siem.delivery.gate import LeaseView
+from sls_siem.delivery.keeper import CALL_S, CheckpointKeeper
 from sls_siem.delivery.lag import LagMeter, Retention
 from sls_siem.delivery.pacing import Pacer
 from sls_siem.delivery.progress import Job, Progress
@@ -43,9 +44,7 @@ LOOK_S = 0.25
 REST_S = 1.0
 SHORTEST_REST_S = 0.01
 STOP_LOOK_S = 0.02
-COMPARE_S = 20.0
 LAG_S = 5.0
-CALL_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class Reader:
         metrics: counted here: bytes pulled, groups expired, lag.
         retention: of the logstore.
         random: for the jitter of retries.
-        sleep: pauses while the shard ends.
+        sleep: pauses while the sender ends.
     """
 
     def __init__(
@@ -108,7 +107,6 @@ class Reader:
         self._window = window
         self._pacer = pacer
         self._settings = settings
-        self._lease = lease
         self._stop = stop
         self._pulse = pulse
         self._health = health
@@ -120,9 +118,11 @@ class Reader:
         self._who = f"shard {shard} reading"
         self._next_pull_at = 0.0
         self._retry_at = 0.0
-        self._next_compare_at = time.monotonic() + COMPARE_S
         self._next_lag_at = 0.0
         self._caught_up = False
+        self._keeper = CheckpointKeeper(
+            shard, saver, progress, lease=lease, stop=stop, pulse=pulse, health=health, metrics=metrics
+        )
         self._lag = LagMeter(shard, source, progress, metrics=metrics, retention=retention)
 
     @property
@@ -144,22 +144,10 @@ class Reader:
         self._health.release(self._who)
         while not sender_ended():
             if not self._stop.over:
-                self._save_if_due()
+                self._keeper.save_if_due()
             self._pulse.moved()
-            self._stop_pause()
-        self._save_last_word()
-
-    def _save_last_word(self) -> None:
-        """Save what the drain settled; tried until the drain runs out, and once in any case."""
-        while not self._stop.dropped and self._saver.pending(self._progress.position):
-            self._save_if_due(at_once=True)
-            self._pulse.moved()
-            if self._stop.over:
-                break
-            self._stop_pause()
-
-    def _stop_pause(self) -> None:
-        self._sleep(STOP_LOOK_S)
+            self._sleep(STOP_LOOK_S)
+        self._keeper.save_last_word()
 
     # --- pulling ---
 
@@ -343,8 +331,8 @@ class Reader:
         if pull_in <= 0 and not self._over_unsettled():
             return
         seconds = min(REST_S, pull_in) if pull_in > 0 else REST_S
-        save_in = self._saver.due_in(self._progress.position)
-        if save_in is not None and self._lease.valid():
+        save_in = self._keeper.due_in()
+        if save_in is not None:
             seconds = min(seconds, max(save_in, SHORTEST_REST_S))
         self._pulse.waiting(seconds, "")
         self._progress.rest(seconds, full=job is None)
@@ -353,42 +341,14 @@ class Reader:
     # --- checkpoint, lag ---
 
     def _keep_house(self) -> None:
+        # Before our own save, which would cover up what somebody else has stored.
+        self._keeper.compare_if_due()
+        self._keeper.save_if_due()
         now = time.monotonic()
-        if now >= self._next_compare_at:
-            # Before our own save, which would cover up what somebody else has stored.
-            self._next_compare_at = now + COMPARE_S
-            self._compare()
-        self._save_if_due()
         if now >= self._next_lag_at:
             self._next_lag_at = now + LAG_S
             self._pulse.waiting(CALL_S, "measuring the lag")
             self._lag.measure(caught_up=self._caught_up)
-            self._pulse.moved()
-
-    def _save_if_due(self, *, at_once: bool = False) -> None:
-        position = self._progress.position
-        due = self._saver.due_in(position)
-        if due is None or (due > 0 and not at_once) or not self._lease.valid():
-            return
-        self._pulse.waiting(CALL_S, "saving the checkpoint")
-        try:
-            self._saver.save(position)
-            self._metrics.last_checkpoint.labels(shard=str(self._shard)).set_to_current_time()
-        except NotOwnerError:
-            raise
-        except SourceError as exc:
-            LOG.warning("shard %d: the checkpoint %d was not saved: %s", self._shard, position, exc)
-            self._health.error(str(exc))
-        finally:
-            self._pulse.moved()
-
-    def _compare(self) -> None:
-        self._pulse.waiting(CALL_S, "comparing the checkpoint")
-        try:
-            self._saver.compare()
-        except SourceError as exc:
-            LOG.debug("shard %d: the stored checkpoint was not compared: %s", self._shard, exc)
-        finally:
             self._pulse.moved()
 
 
