@@ -72,9 +72,13 @@ class Progress:
         position: where reading starts.
         give_back: returns bytes to the window.
         clock: seconds of a monotonic clock.
+        shard: shard id.
     """
 
-    def __init__(self, position: int, *, give_back: Callable[[int], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, position: int, *, give_back: Callable[[int], None], clock: Callable[[], float], shard: int = 0
+    ) -> None:
+        self._shard = shard
         self._ledger = Ledger(position)
         self._give_back = give_back
         self._clock = clock
@@ -212,7 +216,7 @@ class Progress:
         return done
 
     def jump(self, job: Job, position: int) -> None:
-        """Retention removed every group before `position`: read on from there."""
+        """Retention removed every group before `position`: read on from there, once all before it is handed over."""
         with self._changed:
             if job.generation != self._generation:
                 return
@@ -221,9 +225,15 @@ class Progress:
                 if gone.again is not None:
                     self._end_lost(gone.again)
             if job.again is None:
-                self._reading = max(self._reading, Mark(position), key=lambda mark: mark.position)
+                self._queue_gap(job, position)
             elif self._again and self._again[0].position < position:
                 self._skip_expired_head(position)
+
+    def _queue_gap(self, job: Job, position: int) -> None:
+        """Queue a batch of no group in place of what is gone: with it the ledger moves on in its turn."""
+        self._reading = Mark(position)
+        self._queue.append(Item(Batch(self._shard, job.position, position, 0, b""), job, 0))
+        self._changed.notify_all()
 
     def _end_lost(self, entry: Entry) -> None:
         """Nothing more of a lost entry can be pulled; what was pulled before retention came is still sent."""

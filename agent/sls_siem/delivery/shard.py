@@ -203,7 +203,9 @@ class ShardWorker:
         if position is None:
             return
         LOG.info("shard %d: reading from position %d", self.shard, position)
-        self._progress = Progress(position, give_back=self._shared.window.give_back, clock=time.monotonic)
+        self._progress = Progress(
+            position, give_back=self._shared.window.give_back, clock=time.monotonic, shard=self.shard
+        )
         self._reader = self._make_reader(self._progress, pulse)
         sender = threading.Thread(
             target=self._run_sender, args=(self._progress,), name=f"shard-{self.shard}-sender", daemon=True

@@ -197,6 +197,26 @@ def test_a_gap_moves_reading_on_but_not_past_what_is_unsettled() -> None:
 
     assert BASE + 2 == progress.position
 
+    gap = progress.take(0)
+    assert gap is not None
+    progress.finished(gap)
+
+    assert BASE + 10 == progress.position
+
+
+def test_the_position_reaches_the_end_of_a_shard_whose_rest_retention_removed() -> None:
+    progress = progress_at()
+    job = progress.next_job()
+    assert job is not None
+    progress.jump(job, BASE + 20)
+    assert not progress.idle()
+    gap = progress.take(0)
+    assert gap is not None
+    progress.finished(gap)
+
+    assert (BASE + 20, True) == (progress.position, progress.idle())
+    assert BASE + 20 == progress.next_job().position
+
 
 def test_what_was_lost_and_then_removed_by_retention_no_longer_holds_the_position_back() -> None:
     progress = progress_at()

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sls_siem.codec import EncoderSettings, HecSettings, count_events, make_encoder
+from sls_siem.codec import EncoderSettings, HecSettings, count_events, make_encoder, make_reference_encoder
 from sls_siem.codec.model import Batch, Payload
 from sls_siem.dead_letter import DeadLetters
 from sls_siem.delivery.gate import Pause, ShardGate
@@ -180,6 +180,35 @@ def test_what_is_queued_arrives_in_order_and_moves_the_position(tmp_path: Path) 
     assert one.lane.finished
     assert one.lane.closed
     assert 4 == one.metrics.totals()["delivered"]
+
+
+def test_groups_that_retention_removed_are_passed_when_all_before_them_is_settled(tmp_path: Path) -> None:
+    one = Setting(tmp_path)
+    held: list[object] = []
+
+    def keep(_payload, token):
+        held.append(token)
+        return Report()
+
+    one.lane.script = [keep]
+    one.queue([group("a")])
+    one.progress.jump(one.progress.next_job(), BASE + 30)
+    one.thread.start()
+    until(lambda: BASE + 30 == one.progress._ledger.frontier.position)
+    assert BASE == one.progress.position
+    one.progress.report(Report(settled=(held.pop(),)))
+    until(lambda: BASE + 30 == one.progress.position)
+    one.end()
+
+    assert {} == one.health.holds()
+
+
+@pytest.mark.parametrize("regrouped", [False, True])
+@pytest.mark.parametrize("codec", [make_encoder, make_reference_encoder])
+def test_a_batch_without_groups_gives_no_payload(codec, regrouped: bool) -> None:
+    encoder = codec(EncoderSettings(output="hec", project="p", logstore="ls", batch_bytes=65536, hec=HecSettings()))
+
+    assert [] == list(encoder.encode(Batch(0, BASE, BASE + 30, 0, b"", regrouped)))
 
 
 def test_the_window_gets_back_what_was_handed_over(tmp_path: Path) -> None:
