@@ -257,10 +257,10 @@ def test_takes_over_from_a_maker_that_died_at_once(sls, open_session, timer, sta
 
 def test_takes_over_from_a_maker_that_died_half_way(sls, open_session, timer):
     ends = places(sls, "end")
-    maker_timer = Timer()
-    maker_timer.stop_after = SHARDS + 2  # looks at each shard, then saves two
-    assert first_start(open_session(), maker_timer).prepare() is None
-    assert [save[0] for save in saves(sls)] == [3, 2]
+    maker = open_session()
+    maker.create_consumer_group(TIMEOUT_S, in_order=False)
+    for shard in (3, 2):
+        maker.save_checkpoint(shard, maker.cursor(shard, "end"), force=True, consumer=STARTER)
     sls.store.split(3)
     timer.at(5, lambda: append_everywhere(sls))
     session = open_session("other")
@@ -334,11 +334,37 @@ def test_makers_that_race_make_one_group_and_save_each_position_once(sls, open_s
 # ------------------------------------------------------------------------------------------------------------- edges
 
 
-@pytest.mark.parametrize("after", range(8))
+@pytest.mark.parametrize("after", range(SHARDS))
 def test_ends_early_when_told_to(open_session, timer, after):
     timer.stop_after = after
+    session = open_session()
 
-    assert first_start(open_session(), timer).prepare() is None
+    assert first_start(session, timer).prepare() is None
+    assert session.list_consumer_groups() == ()
+
+
+@pytest.mark.parametrize("after", range(SHARDS, 2 * SHARDS))
+def test_a_stop_after_the_group_was_made_leaves_no_first_position_unsaved(sls, open_session, timer, after):
+    """What came until the next start would be skipped: the next process resolves `end` anew."""
+    ends = places(sls, "end")
+    timer.stop_after = after
+    first_start(open_session(), timer).prepare()
+    append_everywhere(sls)
+    session = open_session("next")
+    report = first_start(session, Timer()).prepare()
+
+    assert (report.saved, stored(session)) == ((), ends)
+
+
+def test_a_stop_waits_only_so_long_for_first_positions(sls, open_session, timer):
+    session = open_session()
+
+    def slow(_seconds):
+        timer.now += 4
+        return session.list_consumer_groups() != ()
+
+    assert first_start(session, timer, wait=slow).prepare() is None
+    assert [save[0] for save in saves(sls)] == [3, 2, 1]
 
 
 def test_goes_on_once_no_longer_stopped(open_session, timer):

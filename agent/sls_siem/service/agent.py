@@ -34,7 +34,7 @@ from sls_siem.siem import make_output
 from sls_siem.siem.output import EndpointState
 from sls_siem.sls.client import SlsClient
 from sls_siem.sls.credentials import credential_source
-from sls_siem.sls.start import FirstStart
+from sls_siem.sls.start import FINISH_S, FirstStart
 from sls_siem.version import __version__
 
 CALL_S = 30.0
@@ -202,7 +202,8 @@ class Agent:
 
     def leave(self) -> None:
         """Tell the service that nothing is held."""
-        self._member.stop(LEAVE_S)
+        # Until its first answer the thread may still be saving first positions.
+        self._member.stop(FINISH_S if self._member.last_answered is None else LEAVE_S)
 
     def abandon(self) -> None:
         """Send and save nothing more, at once."""

@@ -8,6 +8,7 @@ group timeout, then does what is left with the positions that it resolved at fir
 First positions are saved from the highest shard id down, under a consumer name of their own. As long as no other
 name is in the checkpoints, a shard without one below a shard with one was missed; a shard above all of them is
 younger than the group and is read from its begin, as is every shard without a checkpoint once the group is in use.
+Who has begun to save them finishes that also when told to stop: whoever came next would resolve `end` anew.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ LOG = logging.getLogger(__name__)
 STARTER = "sls-siem-first-position"
 """Consumer name under which first positions are saved."""
 POLL_S = 1.0
+FINISH_S = 10.0
+"""How long a stop waits at most for first positions that are being saved."""
 MOST_NAMES = 30
 
 Wait = Callable[[float], bool]
@@ -127,6 +130,7 @@ class FirstStart:
         self._resolved = False
         self._created = False
         self._take_over_at: Optional[float] = None
+        self._stop_seen_at: Optional[float] = None
 
     def prepare(self) -> Optional[StartReport]:
         """Do it; None when told to stop before it was done.
@@ -222,10 +226,10 @@ class FirstStart:
                 return None
 
     def _save_missing(self, stored: Union[Mapping[int, Checkpoint], tuple[()]]) -> Optional[tuple[int, ...]]:
-        """Save first positions from the highest shard down, never over a checkpoint; None when told to stop."""
+        """Save first positions from the highest shard down, never over a checkpoint; None when a stop cut it off."""
         saved = []
         for shard in _missing(self._first, stored):
-            if self._wait(0):
+            if self._cut_off():
                 return None
             try:
                 now = self._calls.checkpoint(shard)
@@ -235,6 +239,15 @@ class FirstStart:
             except NotFoundError as exc:
                 _pass_if_shard_ended(exc)
         return tuple(saved)
+
+    def _cut_off(self) -> bool:
+        """Told to stop `FINISH_S` ago."""
+        if not self._wait(0):
+            return False
+        now = self._clock()
+        if self._stop_seen_at is None:
+            self._stop_seen_at = now
+        return now - self._stop_seen_at >= FINISH_S
 
 
 def _pass_if_shard_ended(exc: NotFoundError) -> None:
