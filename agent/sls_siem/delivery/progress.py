@@ -237,11 +237,18 @@ class Progress:
 
     def _end_lost(self, entry: Entry) -> None:
         """Nothing more of a lost entry can be pulled; what was pulled before retention came is still sent."""
+        item = self._newest_of(entry)
+        if item is None:
+            self._ledger.settle(entry)
+        else:
+            item.last = True
+
+    def _newest_of(self, entry: Entry) -> Optional[Item]:
+        """Find the newest batch of a lost entry that is still to be handed over."""
         for item in (*reversed(self._queue), self._in_hand):
-            if item is not None and item.job.again is entry:
-                item.last = True
-                return
-        self._ledger.settle(entry)
+            if item is not None and item.job.again is entry and item.job.generation == self._generation:
+                return item
+        return None
 
     def _skip_expired_head(self, position: int) -> None:
         """The first part of a lost entry is gone; what is left of it is sent whole (some of it perhaps twice)."""

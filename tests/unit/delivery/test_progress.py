@@ -300,6 +300,25 @@ def test_a_lost_entry_of_which_only_the_first_part_could_be_pulled_again_ends_wi
     assert 0 == progress.unsettled_bytes
 
 
+def test_a_stale_batch_in_hand_does_not_keep_what_retention_removed_unsettled() -> None:
+    """The connection broke twice; the sender still holds a batch that it will not hand over."""
+    progress = progress_at()
+    lost_entries(progress, 1)
+    job = progress.next_job()
+    assert job is not None
+    progress.put(job, batch(BASE, 2), 1, held=2)
+    stale = progress.take(0)
+    assert stale is not None
+    first = progress.enter(stale, Span(BASE, BASE + 2, 0, 1), 1)
+    progress.report(Report(lost=(first,), in_order=True))
+    while (job := progress.next_job()) is not None and job.again is not None:
+        progress.jump(job, BASE + 9)
+    progress.abandoned(stale)
+
+    assert BASE + 2 == progress.position
+    assert 0 == progress.unsettled_bytes
+
+
 def test_a_jump_ahead_of_what_was_lost_meanwhile_leaves_no_pull_for_it_behind() -> None:
     progress = progress_at()
     lost_entries(progress, 1)
