@@ -251,13 +251,17 @@ class Progress:
         return None
 
     def _skip_expired_head(self, position: int) -> None:
-        """The first part of a lost entry is gone; what is left of it is sent whole (some of it perhaps twice)."""
+        """The first part of a lost entry is gone; what is left of it is sent whole (some of it perhaps twice).
+
+        What was pulled of it before and is still to be handed over keeps its place in the ledger.
+        """
         head = self._again.popleft()
         entry = head.again
         if entry is None:
             return
-        entry.span = Span(position, entry.span.end, 0, entry.span.events)
-        self._again.appendleft(Job(position, entry.span.end, 0, entry.span.events, entry, head.generation))
+        if self._newest_of(entry) is None:
+            entry.span = Span(position, entry.span.end, 0, entry.span.events)
+        self._again.appendleft(Job(position, head.end, 0, head.limit, entry, head.generation))
 
     def restart(self, position: int) -> None:
         """The shard's positions mean something else now (its logstore was made anew): begin at `position`."""

@@ -300,6 +300,52 @@ def test_a_lost_entry_of_which_only_the_first_part_could_be_pulled_again_ends_wi
     assert 0 == progress.unsettled_bytes
 
 
+def half_pulled_again(progress: Progress) -> None:
+    """A lost entry of five groups with 100 events: 60 are queued again, and half of the rest is then removed."""
+    job = progress.next_job()
+    assert job is not None
+    progress.put(job, batch(BASE, 5), 1, held=100)
+    item = progress.take(0)
+    assert item is not None
+    entry = progress.enter(item, Span(BASE, BASE + 5, 0, 100), 1)
+    progress.finished(item)
+    progress.report(Report(lost=(entry,)))
+    again = progress.next_job()
+    assert again is not None
+    progress.put(again, batch(BASE, 2), 1, held=60)
+    rest = progress.next_job()
+    assert rest is not None
+    progress.jump(rest, BASE + 3)
+
+
+def test_what_is_queued_of_a_lost_entry_is_sent_when_retention_removes_the_middle_of_it() -> None:
+    progress = progress_at()
+    half_pulled_again(progress)
+    rest = progress.next_job()
+    assert (BASE + 3, BASE + 5, 40) == (rest.position, rest.end, rest.limit)
+    assert BASE == progress.position
+    first = progress.take(0)
+    one = progress.enter(first, Span(BASE, BASE + 2, 0, 60), 1)
+    progress.finished(first)
+    progress.put(rest, batch(BASE + 3, 2), 1, held=30)
+    second = progress.take(0)
+    two = progress.enter(second, Span(BASE + 3, BASE + 5, 0, 30), 1)
+    progress.finished(second)
+    progress.report(Report(settled=(one, two)))
+
+    assert (BASE + 5, 0) == (progress.position, progress.unsettled_bytes)
+
+
+def test_what_was_queued_of_a_lost_entry_is_pulled_again_when_the_connection_breaks_after_all() -> None:
+    progress = progress_at()
+    half_pulled_again(progress)
+    progress.report(Report(in_order=True))
+    again = progress.next_job()
+
+    assert (BASE, BASE + 5, 100) == (again.position, again.end, again.limit)
+    assert BASE == progress.position
+
+
 def test_a_stale_batch_in_hand_does_not_keep_what_retention_removed_unsettled() -> None:
     """The connection broke twice; the sender still holds a batch that it will not hand over."""
     progress = progress_at()
