@@ -321,10 +321,13 @@ class Progress:
         """The one log group of this batch became a dead letter: everything of it counts as settled."""
         with self._changed:
             if item.job.generation == self._generation:
-                if item.job.again is None:
+                entry = item.job.again
+                if entry is None:
                     self._ledger.advance(item.batch.next_position)
+                elif item.last:
+                    self._ledger.settle(entry)
                 else:
-                    self._ledger.settle(item.job.again)
+                    entry.span = Span(item.batch.next_position, entry.span.end, 0, entry.span.events)
             self._changed.notify_all()
 
     def abandoned(self, item: Item) -> None:

@@ -245,8 +245,8 @@ class Reader:
         try:
             return count_events(pulled.body)
         except CodecError:
-            # The sender will find the same fault; until then the whole answer counts as wanted.
-            return job.skip + (job.limit or 0)
+            # The sender will find the same fault; until then nothing that follows counts as pulled.
+            return job.skip
 
     def _look_after_empty(self, job: Job) -> None:
         """A range that is read again answers nothing: its logs are gone, or the service must be asked again."""

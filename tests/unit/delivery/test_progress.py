@@ -346,6 +346,31 @@ def test_what_was_queued_of_a_lost_entry_is_pulled_again_when_the_connection_bre
     assert BASE == progress.position
 
 
+def test_a_dead_letter_settles_only_its_group_of_a_lost_entry() -> None:
+    progress = progress_at()
+    job = progress.next_job()
+    progress.put(job, batch(BASE, 5), 1, held=50)
+    item = progress.take(0)
+    entry = progress.enter(item, Span(BASE, BASE + 5, 0, 50), 1)
+    progress.finished(item)
+    progress.report(Report(lost=(entry,)))
+    progress.put(progress.next_job(), batch(BASE, 1), 1, held=0)
+    undecodable = progress.take(0)
+    progress.pass_over(undecodable)
+    progress.abandoned(undecodable)
+    rest = progress.next_job()
+
+    assert (BASE + 1, BASE + 1, entry) == (progress.position, rest.position, rest.again)
+
+    progress.put(rest, batch(BASE + 1, 4), 1, held=40)
+    last = progress.take(0)
+    again = progress.enter(last, Span(BASE + 1, BASE + 5, 0, 40), 1)
+    progress.finished(last)
+    progress.report(Report(settled=(again,)))
+
+    assert (BASE + 5, 0) == (progress.position, progress.unsettled_bytes)
+
+
 def test_a_stale_batch_in_hand_does_not_keep_what_retention_removed_unsettled() -> None:
     """The connection broke twice; the sender still holds a batch that it will not hand over."""
     progress = progress_at()
