@@ -216,17 +216,21 @@ class Progress:
         return done
 
     def jump(self, job: Job, position: int) -> None:
-        """Retention removed every group before `position`: read on from there, once all before it is handed over."""
+        """Retention removed every group from the job's position to `position`: read on from there, in its turn.
+
+        A job for new logs says nothing of entries that were lost meanwhile: these are pulled next and find their gap.
+        """
         with self._changed:
             if job.generation != self._generation:
+                return
+            if job.again is None:
+                self._queue_gap(job, position)
                 return
             for gone in [other for other in self._again if (other.end or position) <= position]:
                 self._again.remove(gone)
                 if gone.again is not None:
                     self._end_lost(gone.again)
-            if job.again is None:
-                self._queue_gap(job, position)
-            elif self._again and self._again[0].position < position:
+            if self._again and self._again[0].position < position:
                 self._skip_expired_head(position)
 
     def _queue_gap(self, job: Job, position: int) -> None:

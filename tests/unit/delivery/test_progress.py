@@ -390,16 +390,23 @@ def test_a_stale_batch_in_hand_does_not_keep_what_retention_removed_unsettled() 
     assert 0 == progress.unsettled_bytes
 
 
-def test_a_jump_ahead_of_what_was_lost_meanwhile_leaves_no_pull_for_it_behind() -> None:
+def test_a_jump_ahead_of_what_was_lost_meanwhile_leaves_it_to_find_and_count_its_own_gap() -> None:
+    """The gap that was counted begins at the new logs; settled with it, the lost ones would be in no count."""
     progress = progress_at()
-    lost_entries(progress, 1)
+    (entry,) = lost_entries(progress, 1)
     ahead = Job(BASE + 2)
     progress.jump(ahead, BASE + 9)
+    again = progress.next_job()
+    assert again is not None
+    assert again.again is entry
+    assert BASE == progress.position
+    progress.jump(again, BASE + 2)
+    progress.finished(progress.take(0))
     later = progress.next_job()
 
     assert later is not None
     assert later.again is None
-    assert BASE + 9 == later.position
+    assert BASE + 9 == later.position == progress.position
     assert 0 == progress.unsettled_bytes
 
 
