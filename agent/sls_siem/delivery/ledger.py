@@ -142,6 +142,8 @@ class Ledger:
 
     def restart(self, position: int) -> None:
         """Forget everything: the shard's positions mean something else now (its logstore was made anew)."""
+        for entry in self._entries:
+            entry.settled = True  # an answer that comes late says nothing of the new positions
         self._entries.clear()
         self._unsettled_bytes = 0
         self._frontier = Mark(position)

@@ -295,9 +295,11 @@ class Progress:
         with self._changed:
             return item.job.generation == self._generation
 
-    def enter(self, item: Item, span: Span, size: int, *, omitted: int = 0) -> Entry:
-        """Note that a payload of this batch is about to be handed over."""
+    def enter(self, item: Item, span: Span, size: int, *, omitted: int = 0) -> Optional[Entry]:
+        """Note that a payload of this batch is about to be handed over; None when a rewind has made it stale."""
         with self._changed:
+            if item.job.generation != self._generation:
+                return None
             self._handed_over += size
             if item.job.again is not None:
                 return self._ledger.enter_again(item.job.again, span, size, self._clock(), omitted=omitted)

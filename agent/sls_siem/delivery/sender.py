@@ -160,6 +160,8 @@ class Sender:
     def _hand_over(self, item: Item, encoded: object) -> None:
         if isinstance(encoded, Oversize):
             entry = self._progress.enter(item, encoded.span, len(encoded.event))
+            if entry is None:
+                return
             answer = f"longer than syslog.max_bytes ({len(encoded.event)} bytes of message)"
             self._policy.give_up(self._letter(encoded.event_id, "oversize", answer, encoded.event))
             self._absorb(Report(settled=(entry,)))
@@ -174,6 +176,8 @@ class Sender:
             return
         self._keep_to_limits(encoded)
         entry = self._progress.enter(item, encoded.span, len(encoded.data), omitted=len(encoded.omitted))
+        if entry is None:
+            return
         report = self._lane.send(encoded, entry)
         self._encoded += encoded.span.events
         if not report.in_order:
@@ -185,7 +189,8 @@ class Sender:
         """A filter left out every event of it: nothing is sent, and its place is settled."""
         entry = self._progress.enter(item, payload.span, 0, omitted=len(payload.omitted))
         self._encoded += payload.span.events
-        self._absorb(Report(settled=(entry,)))
+        if entry is not None:
+            self._absorb(Report(settled=(entry,)))
 
     def _keep_to_limits(self, payload: Payload) -> None:
         events, size = self._way.limits

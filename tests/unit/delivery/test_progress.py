@@ -441,6 +441,30 @@ def test_a_shard_made_anew_starts_over() -> None:
     assert 3 == job.position
 
 
+def test_a_batch_in_hand_of_a_shard_made_anew_is_not_entered() -> None:
+    progress = progress_at(BASE + 500)
+    progress.put(progress.next_job(), batch(BASE + 500, 5), 1, held=9)
+    item = progress.take(0)
+    progress.restart(0)
+
+    assert progress.enter(item, Span(BASE + 500, BASE + 503, 0, 9), 5) is None
+    assert (0, 0) == (progress.position, progress.unsettled_bytes)
+
+
+@pytest.mark.parametrize("outcome", ["settled", "lost"])
+def test_a_late_answer_says_nothing_of_a_shard_made_anew(outcome: str) -> None:
+    progress = progress_at(BASE + 500)
+    progress.put(progress.next_job(), batch(BASE + 500, 5), 1, held=9)
+    item = progress.take(0)
+    entry = progress.enter(item, Span(BASE + 500, BASE + 505, 0, 9), 77)
+    progress.finished(item)
+    progress.restart(0)
+    progress.report(Report(**{outcome: (entry,)}))
+
+    assert (0, 0) == (progress.position, progress.unsettled_bytes)
+    assert (0, None) == (progress.next_job().position, progress.next_job().again)
+
+
 def test_growth_is_learned_from_batches_that_were_handed_over_whole() -> None:
     progress = progress_at()
     assert 1.0 == progress.growth

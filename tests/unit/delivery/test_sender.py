@@ -211,6 +211,21 @@ def test_a_batch_without_groups_gives_no_payload(codec, regrouped: bool) -> None
     assert [] == list(encoder.encode(Batch(0, BASE, BASE + 30, 0, b"", regrouped)))
 
 
+def test_nothing_more_of_a_batch_is_sent_once_its_shard_was_made_anew(tmp_path: Path) -> None:
+    one = Setting(tmp_path, events_per_s=5)
+    one.queue([group("old")])
+    one.limits[0].delay(2)
+    one.thread.start()
+    until(lambda: "speed limit" in one.pulse.why)
+    one.progress.restart(0)
+    until(lambda: one.released)
+    one.queue([group("new")])
+    until(lambda: one.progress.position == 1)
+    one.end()
+
+    assert ["new"] == seqs(one.lane)
+
+
 def test_the_window_gets_back_what_was_handed_over(tmp_path: Path) -> None:
     one = Setting(tmp_path)
     one.queue([group("a")])
