@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -37,11 +38,13 @@ class Pause:
     Args:
         stop: ends every wait.
         replaced: another way out is in force (`Outlet`).
+        clock: seconds of a monotonic clock.
     """
 
-    def __init__(self, stop: Stop, replaced: Callable[[], bool]) -> None:
+    def __init__(self, stop: Stop, replaced: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> None:
         self._stop = stop
         self._replaced = replaced
+        self._clock = clock
         self._leaving = False
 
     def leave(self) -> None:
@@ -55,13 +58,13 @@ class Pause:
             Stopped: the shard ends.
             Rerouted: the way out was replaced; a wait of 0 s, in the middle of a frame, does not look for that.
         """
-        left_s = seconds
+        until, left_s = self._clock() + seconds, seconds
         while True:
             if self._stop.wait(min(left_s, WAY_LOOK_S)):
                 raise Stopped
             if seconds > 0 and not self._leaving and self._replaced():
                 raise Rerouted
-            left_s -= WAY_LOOK_S
+            left_s = until - self._clock()
             if left_s <= 0:
                 return
 

@@ -8,6 +8,7 @@ import pytest
 
 from sls_siem.codec.model import Span
 from sls_siem.delivery.checkpoint import CheckpointMovedError, CheckpointSaver
+from sls_siem.delivery.gate import Pause
 from sls_siem.delivery.ledger import Ledger
 from sls_siem.delivery.limits import RateLimit
 from sls_siem.delivery.pacing import MARGIN, Pacer
@@ -209,6 +210,27 @@ def test_a_later_drain_does_not_prolong_an_earlier_one() -> None:
     stop.drain(50)
 
     assert 5.0 == stop.remaining_s()
+
+
+class Overslept:
+    """A stop signal whose waits each take longer than they should."""
+
+    def __init__(self, clock: Clock, over_s: list[float]) -> None:
+        self._clock = clock
+        self._over_s = over_s
+
+    def wait(self, seconds: float) -> bool:
+        self._clock.now += seconds + (self._over_s.pop(0) if self._over_s else 0.0)
+        return False
+
+
+@pytest.mark.parametrize(("seconds", "over_s"), [(2000, [0.01] * 4000), (60, [0.0] * 9 + [39.0])])
+def test_a_pause_ends_when_it_said_however_late_it_wakes_in_between(seconds: float, over_s: list[float]) -> None:
+    """The watchdog was told of so many seconds; on a busy or frozen machine each slice takes longer."""
+    clock = Clock()
+    Pause(Overslept(clock, over_s), lambda: False, clock).wait(seconds)
+
+    assert 0 <= clock.now - 100.0 - seconds <= 0.02
 
 
 # --- ledger ---
