@@ -30,7 +30,7 @@ class Pacer:
 
     def __init__(self, batch_bytes: int, batch_age_s: float) -> None:
         self._batch_bytes = batch_bytes
-        self._longest_s = batch_age_s * MARGIN
+        self._longest_s = max(batch_age_s * MARGIN, SHORTEST_S)
         self._rate = 0.0
         self._asked_at: Optional[float] = None
 

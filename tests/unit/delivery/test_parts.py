@@ -11,7 +11,7 @@ from sls_siem.delivery.checkpoint import CheckpointMovedError, CheckpointSaver
 from sls_siem.delivery.gate import Pause
 from sls_siem.delivery.ledger import Ledger
 from sls_siem.delivery.limits import RateLimit
-from sls_siem.delivery.pacing import MARGIN, Pacer
+from sls_siem.delivery.pacing import MARGIN, SHORTEST_S, Pacer
 from sls_siem.delivery.stop import Stop
 from sls_siem.delivery.window import Window
 from sls_siem.errors import TransientSourceError
@@ -121,6 +121,12 @@ def test_a_quiet_shard_is_asked_again_within_the_age_of_a_batch() -> None:
 
     for second in range(10):
         assert MARGIN == pacer.answered(0, float(second))
+
+
+def test_a_quiet_shard_is_not_asked_without_pause_when_batches_may_not_age() -> None:
+    pacer = Pacer(1_000_000, 0.0)
+
+    assert {SHORTEST_S} == {pacer.answered(0, number * SHORTEST_S, at_end=True) for number in range(10)}
 
 
 def test_a_busy_shard_is_asked_when_a_full_request_may_be_expected() -> None:
