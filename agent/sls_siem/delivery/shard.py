@@ -30,6 +30,7 @@ from sls_siem.siem.output import Lane
 
 LOG = logging.getLogger(__name__)
 CALL_S = 30.0
+SENDER_LOOK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,8 @@ class ShardWorker:
         finally:
             self._wake()
             if self._progress is not None:
-                self._sender_ended.wait()
+                while not self._sender_ended.wait(SENDER_LOOK_S):
+                    pulse.moved()
                 self._tell_what_is_repeated(self._progress)
             self._source.close()
             self._shared.health.ended(pulse)

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from types import SimpleNamespace
 from typing import Union
 
+import pytest
+
+from sls_siem.delivery import shard
+from sls_siem.delivery.progress import Progress
 from sls_siem.delivery.shard import CALL_S, DeliverySettings, ShardWorker, Shared
+from sls_siem.errors import NotOwnerError
 from sls_siem.sls.model import Checkpoint
 from tests.unit.announced import Announced
+
+
+class Beating(Announced):
+    """Counts its beats, and tells after the second one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beats = 0
+        self.beaten = threading.Event()
+
+    def moved(self) -> None:
+        super().moved()
+        self.beats += 1
+        if self.beats == 2:
+            self.beaten.set()
 
 
 class YoungShard:
@@ -27,13 +49,37 @@ class YoungShard:
         return 77
 
 
+def shared_with(health: object) -> Shared:
+    settings = DeliverySettings("c", False, 1.0, 600.0, 1 << 20, 1.0, "host")
+    return Shared(settings, *[None] * 3, health, *[None] * 3)
+
+
 def test_each_call_for_the_first_position_is_announced_by_itself() -> None:
     pulse = Announced()
     source = YoungShard(pulse)
-    settings = DeliverySettings("c", False, 1.0, 600.0, 1 << 20, 1.0, "host")
-    nothing = SimpleNamespace(release=lambda _who: None)
-    shared = Shared(settings, *[nothing] * 7)
-    worker = ShardWorker(3, source, shared, lambda _worker: None)
+    worker = ShardWorker(3, source, shared_with(SimpleNamespace(release=lambda _who: None)), lambda _worker: None)
 
     assert 77 == worker._first_position(pulse)
     assert [(CALL_S, "reading the checkpoint"), (CALL_S, "finding the shard's begin")] == source.announced
+
+
+def test_a_reader_that_waits_for_its_sender_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sender may be in a long exchange of its own when the shard is dropped."""
+    monkeypatch.setattr(shard, "SENDER_LOOK_S", 0.01)
+    pulse = Beating()
+    health = SimpleNamespace(pulse=lambda _name: pulse, ended=lambda _pulse: None, release=lambda _who: None)
+    ended = threading.Event()
+    source = SimpleNamespace(close=lambda: None)
+    worker = ShardWorker(3, source, shared_with(health), lambda _worker: ended.set())
+
+    def lost(_pulse: Announced) -> None:
+        worker._progress = Progress(0, give_back=lambda _: None, clock=time.monotonic)
+        raise NotOwnerError("taken")
+
+    monkeypatch.setattr(worker, "_work", lost)
+    worker.start()
+
+    assert pulse.beaten.wait(10)
+    assert not ended.is_set()
+    worker._sender_ended.set()
+    assert ended.wait(10)
