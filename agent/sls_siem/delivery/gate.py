@@ -149,6 +149,6 @@ class ShardGate:
         self._rejects.reject(rejection)
 
     def passed(self) -> None:
-        """A payload was handed over: the shard does not hold."""
+        """A payload was handed over, or another output is the way out: the shard does not hold."""
         self._pulse.moved()
         self._health.release(self._who)

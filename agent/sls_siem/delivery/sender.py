@@ -114,6 +114,7 @@ class Sender:
         self._progress.send_unsettled_again()
         self._generation, self._way = self._outlet.current()
         self._lane, self._gate, self._policy = self._open_lane(self, self._way)
+        self._gate.passed()
 
     def _step(self) -> None:
         if self._outlet.generation != self._generation:

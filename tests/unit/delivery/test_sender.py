@@ -374,6 +374,7 @@ def test_the_last_answers_of_the_old_way_out_are_waited_for(tmp_path: Path) -> N
     until(lambda: one.sender._generation == 2)
     one.replace_way(Lane())
     until(lambda: one.sender._generation == 3)
+    until(lambda: waited and not one.health.holds())
     one.end()
 
     assert [True] == waited
