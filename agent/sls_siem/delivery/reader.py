@@ -252,10 +252,8 @@ class Reader:
         """A range that is read again answers nothing: its logs are gone, or the service must be asked again."""
         if job.again is None or job.end is None:
             return
-        try:
-            oldest = self._source.cursor(self._shard, "begin")
-        except SourceError as exc:
-            self._failed(exc)
+        oldest = self._cursor("begin")
+        if oldest is None:
             return
         if oldest > job.position:
             gone = min(oldest, job.end)
@@ -275,10 +273,8 @@ class Reader:
 
     def _start_from_oldest(self, job: Job, error: CursorInvalidError) -> None:
         """The position is refused: go on at the oldest log there is, never at the end."""
-        try:
-            oldest = self._source.cursor(self._shard, "begin")
-        except SourceError as exc:
-            self._failed(exc)
+        oldest = self._cursor("begin")
+        if oldest is None:
             return
         if oldest > job.position:
             self._count_expired(job.position, oldest)
@@ -297,11 +293,19 @@ class Reader:
             self._failed(error)
 
     def _source_ends_before(self, position: int) -> bool:
+        end = self._cursor("end")
+        return end is not None and end < position
+
+    def _cursor(self, at: str) -> Optional[int]:
+        """Find the shard's begin or end; None when the service did not say."""
+        self._pulse.waiting(CALL_S, f"finding the shard's {at}")
         try:
-            return self._source.cursor(self._shard, "end") < position
+            return self._source.cursor(self._shard, at)
         except SourceError as exc:
             self._failed(exc)
-            return False
+            return None
+        finally:
+            self._pulse.moved()
 
     # --- failures ---
 

@@ -1,0 +1,97 @@
+"""What the reader makes of the answers of one shard, pull by pull."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from random import Random
+from types import SimpleNamespace
+from typing import Optional, Union
+
+from sls_siem.delivery.checkpoint import CheckpointSaver
+from sls_siem.delivery.keeper import CALL_S
+from sls_siem.delivery.lag import Retention
+from sls_siem.delivery.pacing import Pacer
+from sls_siem.delivery.progress import Progress
+from sls_siem.delivery.reader import Reader, ReaderSettings
+from sls_siem.delivery.stop import Stop
+from sls_siem.delivery.window import Window
+from sls_siem.errors import CursorInvalidError
+from sls_siem.health import Health
+from sls_siem.metrics import Metrics
+from sls_siem.sls.model import Pulled
+from tests.unit.announced import Announced
+
+BASE = 1000
+
+
+class Service:
+    """A shard that answers every pull as the test says."""
+
+    def __init__(self, answer: Callable[[int], Pulled], *, begin: int = 0, end: int = BASE) -> None:
+        self.answer = answer
+        self.cursors = {"begin": begin, "end": end}
+        self.pulse: Optional[Announced] = None
+        self.announced: list[tuple[float, str]] = []
+
+    def _note(self) -> None:
+        assert self.pulse is not None
+        self.announced.append((self.pulse.waits[-1][0], self.pulse.why))
+
+    def pull(self, _shard: int, position: int, *, end_position: Optional[int] = None, count: int = 1000) -> Pulled:
+        self._note()
+        return self.answer(position)
+
+    def cursor(self, _shard: int, at: Union[str, int]) -> int:
+        self._note()
+        return self.cursors[str(at)]
+
+
+class Setting:
+    def __init__(self, service: Service) -> None:
+        self.pulse, self.health, self.metrics, self.window = Announced(), Health(), Metrics(), Window(20 << 20)
+        self.progress = Progress(BASE, give_back=self.window.give_back, clock=time.monotonic)
+        service.pulse = self.pulse
+        self.reader = Reader(
+            3,
+            service,
+            CheckpointSaver(service, 3, consumer="me", every_s=1.0, clock=time.monotonic),
+            self.progress,
+            window=self.window,
+            pacer=Pacer(1 << 20, 1.0),
+            settings=ReaderSettings(False, 600.0),
+            lease=SimpleNamespace(valid=lambda: True),
+            stop=Stop(),
+            pulse=self.pulse,
+            health=self.health,
+            metrics=self.metrics,
+            retention=Retention(),
+            random=Random(1),
+            sleep=lambda _seconds: None,
+        )
+
+    def fetch(self) -> None:
+        job = self.progress.next_job()
+        assert job is not None
+        assert self.window.reserve(10 << 20, 0)
+        self.reader._fetch(job)
+
+
+def refused(_position: int) -> Pulled:
+    raise CursorInvalidError("InvalidCursor")
+
+
+def test_each_call_after_a_refused_position_is_announced_by_itself() -> None:
+    service = Service(refused, end=BASE + 1)
+    Setting(service).fetch()
+
+    finding = [(CALL_S, f"finding the shard's {where}") for where in ("begin", "end")]
+    assert [(CALL_S, "pulling"), *finding] == service.announced
+
+
+def test_a_position_beyond_the_end_of_a_logstore_made_anew_starts_over_at_its_begin() -> None:
+    one = Setting(Service(refused, begin=4, end=9))
+    one.fetch()
+
+    assert 4 == one.progress.position
+    assert 0 == one.window.used
