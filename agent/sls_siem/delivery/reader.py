@@ -180,7 +180,6 @@ class Reader:
             pulled = self._source.pull(
                 self._shard, job.position, end_position=job.end, count=1 if job.alone else GROUPS_PER_PULL
             )
-            self._succeeded()
         except CursorInvalidError as exc:
             self._start_from_oldest(job, exc)
         except SourceError as exc:
@@ -212,13 +211,13 @@ class Reader:
             return
         if first > job.position:
             self._window.give_back(size)
-            self._count_expired(job.position, first)
-            self._progress.jump(job, first)
+            self._pass_gap(job, first)
             return
         self._metrics.pulled_bytes.inc(size)
         if job.again is None:
             self._caught_up = pulled.next_position == job.position or pulled.end_of_cursor is True
         if pulled.next_position > job.position:
+            self._succeeded()
             self._queue(job, pulled, size)
         else:
             self._window.give_back(size)
@@ -251,16 +250,21 @@ class Reader:
     def _look_after_empty(self, job: Job) -> None:
         """A range that is read again answers nothing: its logs are gone, or the service must be asked again."""
         if job.again is None or job.end is None:
+            self._succeeded()
             return
         oldest = self._cursor("begin")
         if oldest is None:
             return
         if oldest > job.position:
-            gone = min(oldest, job.end)
-            self._count_expired(job.position, gone)
-            self._progress.jump(job, gone)
+            self._pass_gap(job, min(oldest, job.end))
         else:
             self._failed(TransientSourceError(f"no log came for position {job.position}, which was read before"))
+
+    def _pass_gap(self, job: Job, first: int) -> None:
+        """Retention removed what the job asked for: count it and read on behind it."""
+        self._succeeded()
+        self._count_expired(job.position, first)
+        self._progress.jump(job, first)
 
     def _count_expired(self, asked: int, first: int) -> None:
         text = (
@@ -277,8 +281,7 @@ class Reader:
         if oldest is None:
             return
         if oldest > job.position:
-            self._count_expired(job.position, oldest)
-            self._progress.jump(job, oldest)
+            self._pass_gap(job, oldest)
         elif oldest < job.position and self._source_ends_before(job.position):
             text = (
                 f"shard {self._shard}: position {job.position} lies beyond the shard's end: the logstore was made "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from random import Random
 from types import SimpleNamespace
 from typing import Optional, Union
 
@@ -66,7 +65,7 @@ class Setting:
             health=self.health,
             metrics=self.metrics,
             retention=Retention(),
-            random=Random(1),
+            random=SimpleNamespace(random=lambda: 1.0),
             sleep=lambda _seconds: None,
         )
 
@@ -95,3 +94,21 @@ def test_a_position_beyond_the_end_of_a_logstore_made_anew_starts_over_at_its_be
 
     assert 4 == one.progress.position
     assert 0 == one.window.used
+
+
+def test_answers_that_stay_wrong_are_asked_for_less_and_less_often_and_shown() -> None:
+    one = Setting(Service(lambda position: Pulled(position, position - 1, 0, b"")))
+    pauses = []
+    for _ in range(10):
+        asked_at = time.monotonic()
+        one.fetch()
+        pauses.append(one.reader._retry_at - asked_at)
+
+    assert sorted(pauses) == pauses
+    assert pauses[-1] > 100 * pauses[0]
+    assert "asking again" in one.health.holds()["shard 3 reading"]
+
+    one.reader._source.answer = lambda position: Pulled(position, position, 0, b"")
+    one.fetch()
+
+    assert {} == one.health.holds()
