@@ -211,7 +211,7 @@ class Reader:
             return
         if first > job.position:
             self._window.give_back(size)
-            self._pass_gap(job, first)
+            self._look_at_gap(job, first, _wrong_positions(job, pulled))
             return
         self._metrics.pulled_bytes.inc(size)
         if job.again is None:
@@ -252,13 +252,18 @@ class Reader:
         if job.again is None or job.end is None:
             self._succeeded()
             return
+        otherwise = TransientSourceError(f"no log came for position {job.position}, which was read before")
+        self._look_at_gap(job, job.end, otherwise)
+
+    def _look_at_gap(self, job: Job, first: int, otherwise: SourceError) -> None:
+        """The answer leaves out what was asked for, up to `first`: believed only as far as the shard begins later."""
         oldest = self._cursor("begin")
         if oldest is None:
             return
         if oldest > job.position:
-            self._pass_gap(job, min(oldest, job.end))
+            self._pass_gap(job, min(oldest, first))
         else:
-            self._failed(TransientSourceError(f"no log came for position {job.position}, which was read before"))
+            self._failed(otherwise)
 
     def _pass_gap(self, job: Job, first: int) -> None:
         """Retention removed what the job asked for: count it and read on behind it."""

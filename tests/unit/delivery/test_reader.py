@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Optional, Union
 
+import pytest
+
 from sls_siem.delivery.checkpoint import CheckpointSaver
 from sls_siem.delivery.keeper import CALL_S
 from sls_siem.delivery.lag import Retention
@@ -69,6 +71,9 @@ class Setting:
             sleep=lambda _seconds: None,
         )
 
+    def expired(self) -> float:
+        return self.metrics.expired_groups.labels(shard="3")._value.get()
+
     def fetch(self) -> None:
         job = self.progress.next_job()
         assert job is not None
@@ -102,7 +107,7 @@ def test_answers_that_stay_wrong_are_asked_for_less_and_less_often_and_shown() -
     for _ in range(10):
         asked_at = time.monotonic()
         one.fetch()
-        pauses.append(one.reader._retry_at - asked_at)
+        pauses.append(round(one.reader._retry_at - asked_at, 1))
 
     assert sorted(pauses) == pauses
     assert pauses[-1] > 100 * pauses[0]
@@ -111,4 +116,30 @@ def test_answers_that_stay_wrong_are_asked_for_less_and_less_often_and_shown() -
     one.reader._source.answer = lambda position: Pulled(position, position, 0, b"")
     one.fetch()
 
+    assert {} == one.health.holds()
+
+
+def skipping(position: int) -> Pulled:
+    """Leaves out the seven groups that were asked for."""
+    return Pulled(position, position + 10, 3, b"\x0a\x00" * 3)
+
+
+def test_a_gap_where_the_shard_still_has_what_was_asked_for_is_a_wrong_answer() -> None:
+    one = Setting(Service(skipping, begin=BASE))
+    one.fetch()
+    one.fetch()
+
+    assert (BASE, BASE) == (one.progress.reading_position, one.progress.position)
+    assert "3 log groups that end at 1010" in one.health.holds()["shard 3 reading"]
+    assert 0 == one.expired()
+    assert 0 == one.window.used
+
+
+@pytest.mark.parametrize(("begin", "reached"), [(BASE + 4, BASE + 4), (BASE + 7, BASE + 7), (BASE + 60, BASE + 7)])
+def test_a_gap_is_passed_as_far_as_the_shard_begins_later_and_the_answer_did(begin: int, reached: int) -> None:
+    one = Setting(Service(skipping, begin=begin))
+    one.fetch()
+
+    assert reached == one.progress.reading_position
+    assert reached - BASE == one.expired()
     assert {} == one.health.holds()
