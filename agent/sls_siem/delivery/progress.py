@@ -226,11 +226,11 @@ class Progress:
             if job.again is None:
                 self._queue_gap(job, position)
                 return
-            for gone in [other for other in self._again if (other.end or position) <= position]:
+            for gone in [o for o in self._again if job.position <= o.position and (o.end or position) <= position]:
                 self._again.remove(gone)
                 if gone.again is not None:
                     self._end_lost(gone.again)
-            if self._again and self._again[0].position < position:
+            if self._again and self._again[0].again is job.again:
                 self._skip_expired_head(position)
 
     def _queue_gap(self, job: Job, position: int) -> None:
@@ -257,15 +257,18 @@ class Progress:
     def _skip_expired_head(self, position: int) -> None:
         """The first part of a lost entry is gone; what is left of it is sent whole (some of it perhaps twice).
 
-        What was pulled of it before and is still to be handed over keeps its place in the ledger.
+        What is still to be handed over keeps its place. Which of the events to be skipped are gone is not known.
         """
         head = self._again.popleft()
         entry = head.again
         if entry is None:
             return
+        span, limit = entry.span, head.skip + (head.limit or 0)
         if self._newest_of(entry) is None:
-            entry.span = Span(position, entry.span.end, 0, entry.span.events)
-        self._again.appendleft(Job(position, head.end, 0, head.limit, entry, head.generation))
+            entry.span = Span(position, span.end, 0, limit)
+        else:
+            entry.span = Span(span.start, span.end, span.skip, span.events + head.skip)
+        self._again.appendleft(Job(position, head.end, 0, limit, entry, head.generation))
 
     def restart(self, position: int) -> None:
         """The shard's positions mean something else now (its logstore was made anew): begin at `position`."""
