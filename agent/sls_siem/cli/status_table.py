@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sls_siem.cli.terminal import BARS, clip, paint, printable, sparkline
+from sls_siem.cli.terminal import BARS, clip, fitted, paint, printable, sparkline
 
 COLUMNS = ("INST", "STATE", "SHARDS", "MB/s", "LAG", "UNSETTLED", "DELIVERED", "DEAD", "HEARTBEAT")
 WIDTHS = (4, 9, 6, 7, 8, 9, 12, 6, 9)
@@ -121,11 +121,11 @@ def _shard_lines(documents: Sequence[Document], history: History, columns: int, 
 
 
 def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return " ".join(f"{clip(cell, width):>{width}}" for cell, width in zip(cells, widths)).rstrip()
+    return " ".join(fitted(cell, width) for cell, width in zip(cells, widths)).rstrip()
 
 
 def _coloured_row(cells: Sequence[str], widths: Sequence[int], document: Document, *, coloured: bool) -> str:
-    texts = [f"{clip(cell, width):>{width}}" for cell, width in zip(cells, widths)]
+    texts = [fitted(cell, width) for cell, width in zip(cells, widths)]
     texts[1] = paint(texts[1], _STATE_COLOURS.get(_state(document), ""), coloured=coloured)
     if max(_lags(document), default=0.0) >= LONG_LAG_S:
         texts[4] = paint(texts[4], "yellow", coloured=coloured)

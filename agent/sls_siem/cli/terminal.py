@@ -63,6 +63,12 @@ def clip(text: str, columns: int) -> str:
     return f"{kept}…" if columns > 0 else ""
 
 
+def fitted(text: str, columns: int) -> str:
+    """Cut printable text to so many columns, and set it to their right."""
+    text = clip(text, columns)
+    return " " * (columns - width(text)) + text
+
+
 def sparkline(values: Sequence[float], most: float, *, bars: str = BARS) -> str:
     """Draw one character a value, on a scale from 0 to `most`; a value above 0 is never drawn as nothing."""
     steps = len(bars) - 1

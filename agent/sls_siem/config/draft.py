@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 _LONGEST_SHOWN = 80
@@ -19,6 +20,7 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _LOOKS_SECRET = re.compile(
     r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-|(?=[A-Za-z+=]*\d)(?=[\d+=]*[A-Za-z])[A-Za-z0-9+=]{16,}",
 )
+_SECRETS = ("secret", "token", "password", "credential")
 _SECRET_WORD = re.compile(r"key|secret|token|passw|credential", re.IGNORECASE)
 
 
@@ -92,8 +94,8 @@ def show_key(key: str) -> str:
 
 
 def suspicious(key: str) -> bool:
-    """Tell whether somebody may have written a secret under a key of this name."""
-    return bool(_SECRET_WORD.search(key))
+    """Tell whether somebody may have written a secret under a key of this name, were it misspelt."""
+    return bool(_SECRET_WORD.search(key) or get_close_matches(key.rpartition(".")[2].lower(), _SECRETS, cutoff=0.75))
 
 
 def _as_toml(value: object) -> str:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sls_siem.cli import status as command
@@ -280,6 +280,7 @@ KEYS = st.sampled_from(["instance", "state", "holding", "siem", "shards", "total
 ROWS = st.dictionaries(st.sampled_from(["shard", "position", "mb_per_s", "lag_s", "unsettled_bytes"]), VALUES)
 
 
+@example([{"state": {"⺀": None}}], 60)
 @given(st.lists(st.dictionaries(KEYS, VALUES | st.lists(ROWS, max_size=3)), max_size=3), st.integers(40, 200))
 def test_any_document_is_laid_out_within_the_width(documents, columns) -> None:
     history = History()
