@@ -9,18 +9,17 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Optional
 
 from sls_siem.codec.model import Payload
 from sls_siem.errors import Stopped
 from sls_siem.net.http import HttpConnectError, HttpError, HttpProtocolError, HttpTimeout
 from sls_siem.retry import Backoff
-from sls_siem.siem.hec_acks import AckBook, Receipt
+from sls_siem.siem.hec_acks import AckBook
 from sls_siem.siem.hec_answers import Action, Answer, Meaning
+from sls_siem.siem.hec_job import Job
 from sls_siem.siem.hec_pieces import Piece, whole
 from sls_siem.siem.hec_poll import AckPoller
-from sls_siem.siem.hec_proof import Proof
 from sls_siem.siem.hec_route import HecShared, Route, TokenMissingError
 from sls_siem.siem.output import Gate, Rejection, Report, Token
 from sls_siem.siem.pauses import HOLD, RETRY, Pauses
@@ -32,28 +31,7 @@ SUSPECT_BYTES = 5_000_000
 SLOW_DOWN = Pauses(Backoff(0.5, 10.0))
 RELOAD_COMMAND = "systemctl reload 'sls-siem@*'"
 _STICKY = "several indexers behind one address need a sticky load balancer (cookie), or each its own URL in hec.urls"
-# Answers without an ackId after which the indexer may have drawn one all the same: its own error, and what only a
-# proxy can have written (but for 413: whoever says that has taken nothing).
-_MAY_DRAW = frozenset({None, 8})
-_ACCEPTS = frozenset({Action.ACCEPT, Action.ACCEPT_AND_SLOW_DOWN})
 _HOLDS = frozenset({Action.HOLD_TOKEN, Action.HOLD_SETUP, Action.HEALTHY, Action.EMPTY, Action.REFUSE_INDEX})
-
-
-@dataclass
-class _Job:
-    """One payload on its way.
-
-    Args:
-        payload: as handed over.
-        receipt: what its token waits for; None without acknowledgement.
-        proof: prefixes taken without an ackId.
-        told: what was taken with an ackId, by channel and id.
-    """
-
-    payload: Payload
-    receipt: Optional[Receipt]
-    proof: Proof = field(default_factory=Proof)
-    told: dict[tuple[str, int], Piece] = field(default_factory=dict)
 
 
 class HecLane:
@@ -83,7 +61,7 @@ class HecLane:
         self._nearly_full = 0
         self._slow_until = 0.0
         self._last_body: tuple[Optional[bytes], bytes] = (None, b"")
-        self._actions: dict[Action, Callable[[_Job, Piece, int, Answer], list[Piece]]] = {
+        self._actions: dict[Action, Callable[[Job, Piece, int, Answer], list[Piece]]] = {
             Action.ACCEPT: self._accepted,
             Action.ACCEPT_AND_SLOW_DOWN: self._accepted,
             Action.RESUME: self._resume,
@@ -99,7 +77,7 @@ class HecLane:
     def send(self, payload: Payload, token: Token) -> Report:
         """Hand a payload over; see `Lane`."""
         self._slow_down()
-        job = _Job(payload, None if self._book is None else self._book.begin(token))
+        job = Job(payload, token, self._book, self._restarted)
         try:
             self._send_all(job)
         except Stopped:
@@ -142,21 +120,15 @@ class HecLane:
 
     # -- one payload ----------------------------------------------------------------------------------------------
 
-    def _send_all(self, job: _Job) -> None:
+    def _send_all(self, job: Job) -> None:
         pieces = deque([whole(job.payload)])
-        while pieces or self._unproven(job, pieces):
-            if job.receipt is not None and job.receipt.lost:
-                return  # its acknowledgement can come no more: it is pulled again as a whole
+        while pieces := pieces or deque(job.unproven()):
+            if job.lost:
+                return
             piece = pieces.popleft()
             pieces.extendleft(reversed(self._try(job, piece)))
 
-    def _unproven(self, job: _Job, pieces: deque[Piece]) -> bool:
-        """Queue what was taken without an ackId and has no later one to prove it; True when there is such."""
-        if self._book is not None:
-            pieces.extend(job.proof.missing(self._book))
-        return bool(pieces)
-
-    def _try(self, job: _Job, piece: Piece) -> list[Piece]:
+    def _try(self, job: Job, piece: Piece) -> list[Piece]:
         """Send one piece once; returns what remains of it to be sent."""
         index = self._await_address()
         rest: list[Piece] = []
@@ -165,19 +137,19 @@ class HecLane:
             rest, (piece,) = piece.run(1, piece.events), piece.run(0, 1)
         return [*self._try_at(index, job, piece), *rest]
 
-    def _try_at(self, index: int, job: _Job, piece: Piece) -> list[Piece]:
+    def _try_at(self, index: int, job: Job, piece: Piece) -> list[Piece]:
         self._generation = self._rotation.generation(index)
         try:
             answer = self._exchange(index, piece)
         except HttpError as exc:
             # Without an answer the request may have been taken all the same: its events may arrive twice.
             self._broken(index, exc)
-            return [piece, *(self._in_doubt(job, index) if exc.sent else ())]
+            return [piece, *(job.in_doubt(index) if exc.sent else ())]
         except TokenMissingError as exc:
             self._shared.tokens.refused()
             self._fail(index, Failure("token", f"{exc}: put it into its file, then: {RELOAD_COMMAND}", HOLD))
             return [piece]
-        again = self._note_taken(job, piece, index, answer)
+        again = job.refused(index, piece, answer)
         handler = self._actions.get(answer.meaning.action, self._refused)
         return [*handler(job, piece, index, answer), *again]
 
@@ -243,7 +215,7 @@ class HecLane:
 
     # -- what becomes of an answer --------------------------------------------------------------------------------
 
-    def _accepted(self, job: _Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
+    def _accepted(self, job: Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
         if answer.meaning.action is Action.ACCEPT:
             self._nearly_full = 0
         else:
@@ -258,28 +230,9 @@ class HecLane:
             self._mute.add(index)
             self._failed(index, answer, _NO_ACK_ID)
             return [piece]
-        if self._told(job, piece, index, answer.ack_id):
+        if job.taken(index, piece, answer.ack_id):
             self._rotation.worked(index)
         return []
-
-    def _told(self, job: _Job, piece: Piece, index: int, ack_id: int) -> bool:
-        """Note what was taken with an ackId; False when that shows that the indexer restarted."""
-        assert self._book is not None
-        assert job.receipt is not None
-        if not self._book.accepted(index, job.receipt, ack_id):
-            self._restarted(index, ack_id)
-            return False
-        channel = self._book.channel(index)
-        job.told[channel.guid, ack_id] = piece
-        job.proof.followed(channel)
-        return True
-
-    def _in_doubt(self, job: _Job, index: int) -> list[Piece]:
-        """Note that an ackId may have been drawn untold; returns what has to be sent again for that."""
-        if self._book is None:
-            return []
-        guid = self._book.channel(index).guid
-        return [job.told.pop((guid, ack_id)) for ack_id in self._book.untold(index, job.receipt)]
 
     def _restarted(self, index: int, ack_id: int) -> None:
         assert self._book is not None
@@ -291,38 +244,25 @@ class HecLane:
             message = f"ackId {ack_id} was given before, again and again; {_STICKY}"
             self._fail(index, Failure("indexer-restart", message))
 
-    def _refused(self, _job: _Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
+    def _refused(self, _job: Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
         self._failed(index, answer)
         return [piece]
 
-    def _note_taken(self, job: _Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
-        """Note what an answer that is no acceptance has taken; returns what has to be sent again for that."""
-        if self._book is None or answer.meaning.action in _ACCEPTS:
-            return []
-        prefix = _prefix(piece, answer)
-        if prefix and answer.ack_id is not None:
-            self._told(job, prefix[0], index, answer.ack_id)
-        elif prefix:
-            job.proof.taken(self._book.channel(index), prefix[0])
-        elif answer.ack_id is not None or (answer.code in _MAY_DRAW and answer.meaning.action is not Action.SPLIT):
-            return self._in_doubt(job, index)
-        return []
-
-    def _resume(self, _job: _Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
+    def _resume(self, _job: Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
         self._failed(index, answer)
         number = answer.number
         if number is None or number >= piece.events:
             return [piece]
         return piece.run(number, piece.events) if number else [piece]
 
-    def _empty(self, _job: _Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
+    def _empty(self, _job: Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
         """Believe only a request without events to be empty: from any other, something on the way took its body."""
         if not piece.data.strip():
             return []
         self._failed(index, answer)
         return [piece]
 
-    def _refused_event(self, job: _Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
+    def _refused_event(self, job: Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
         self._rotation.worked(index)
         if piece.events == 1:
             return self._refused_alone(job, piece, answer)
@@ -336,7 +276,7 @@ class HecLane:
         # else: Splunk Cloud answers code 6 to a request over its size limit (ross/logit); the event alone will tell.
         return refused + piece.run(number + 1, piece.events)
 
-    def _refused_alone(self, job: _Job, piece: Piece, answer: Answer) -> list[Piece]:
+    def _refused_alone(self, job: Job, piece: Piece, answer: Answer) -> list[Piece]:
         if answer.meaning.action is Action.REFUSE_FIELDS and not piece.stripped:
             stripped = piece.without_fields()
             if stripped:
@@ -344,7 +284,7 @@ class HecLane:
         self._reject(job, piece, answer)
         return []
 
-    def _refused_index(self, job: _Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
+    def _refused_index(self, job: Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
         """The number may be that of the refused event or one more (ross/logit): send both alone."""
         if piece.events == 1:
             if self._shared.templated_index:
@@ -360,7 +300,7 @@ class HecLane:
         suspects = piece.run(number - 1, number) + piece.run(number, number + 1)
         return suspects + piece.run(number + 1, piece.events)
 
-    def _too_large(self, job: _Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
+    def _too_large(self, job: Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
         self._rotation.worked(index)
         if piece.events > 1:
             self._gate.retried("too-large")
@@ -368,7 +308,7 @@ class HecLane:
         self._reject(job, piece, answer)
         return []
 
-    def _reject(self, job: _Job, piece: Piece, answer: Answer) -> None:
+    def _reject(self, job: Job, piece: Piece, answer: Answer) -> None:
         words = self._routes[0].clean(answer.text)
         self._gate.reject(Rejection(job.payload, piece.first, answer.meaning.reason, words))
 
@@ -406,17 +346,6 @@ _NO_ACK_ID = Meaning(
     "the answer has no ackId: the token does not acknowledge; turn on useACK for it in Splunk, or set "
     "hec.acknowledge = false",
 )
-
-
-def _prefix(piece: Piece, answer: Answer) -> list[Piece]:
-    """The events that a partial accept took."""
-    action, number = answer.meaning.action, answer.number
-    if number is None:
-        return []
-    if action is Action.REFUSE_INDEX:
-        return piece.run(0, number - 1) if number <= piece.events else []
-    taken = action in (Action.RESUME, Action.REFUSE_EVENT, Action.REFUSE_FIELDS) and number < piece.events
-    return piece.run(0, number) if taken else []
 
 
 def _reason(exc: HttpError) -> str:

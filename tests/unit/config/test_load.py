@@ -133,7 +133,7 @@ def test_all_problems_come_at_once(problems_of: Problems) -> None:
         ("sls = 3", "sls: is a table, 3, write [sls] above its keys"),
         ("[[hec]]\na = 1", "hec: is a table, [a table], write [hec] above its keys"),
         ("[log]\nzzzzzz = 1", "log.zzzzzz: is not a known key, 1, known here: level"),
-        ('ecret = "x"', "ecret: is not a known key, (value not shown), did you mean tls.insecure?"),
+        ('s3cret = "x"', "s3cret: is not a known key, (value not shown), did you mean tls.insecure?"),
     ],
 )
 def test_an_unknown_key_is_named_with_the_nearest_known_one(problems_of: Problems, text: str, line: str) -> None:
