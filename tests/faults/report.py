@@ -168,9 +168,10 @@ def _head(found: list[Piece]) -> list[str]:
         "owns every log (`tests/faults/`). Obligation, checked at every save: once a checkpoint is saved, every log",
         "before it is in the receiver's durable store or a durable dead letter (plain syslog: in the receiving host,",
         "and in its store within 8 s). At the end of each schedule: every log there, none unknown, each byte-equal to",
-        "what the encoder makes of it, duplicates only where a fault explains them, a fresh log goes",
-        "through, no save forced (but first positions), backwards, beyond the end or by a non-owner, memory bounded,",
-        "no secret anywhere. A schedule counts when each of its faults struck while logs were unsettled, with at",
+        "what the encoder makes of it (in one log group of ten the reference encoder, else the compiled one; before",
+        "0e23e21 always the reference), duplicates only where a fault explains them, a fresh log goes through, no",
+        "save forced (but first positions), backwards, beyond the end or by a non-owner, memory bounded, no secret",
+        "anywhere. A schedule counts when each of its faults struck while logs were unsettled, with at",
         "least 3 faults on either side, 5,000 logs and 20 pulls; otherwise it is drawn again.",
         "",
         f"**{_counted(found):,} schedules that count, {total('failed')} failed, "

@@ -53,7 +53,10 @@ class _KeptLogs(LogSource):
 
     def __init__(self, profile: str, seed: int) -> None:
         super().__init__(profile, seed)
-        self.encoded_log = lru_cache(maxsize=2 * LOGS)(super().encoded_log)  # type: ignore[method-assign]
+        self._kept = lru_cache(maxsize=2 * LOGS)(super().encoded_log)
+
+    def encoded_log(self, seq: int, time: int) -> bytes:
+        return self._kept(seq, time)
 
 
 @lru_cache(maxsize=SOURCE_SEEDS)

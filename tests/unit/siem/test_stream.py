@@ -4,6 +4,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -15,10 +16,10 @@ class Renegotiating(socket.socket):
 
     wants_to_read = True
 
-    def send(self, data: object, flags: int = 0) -> int:
+    def send(self, data: Any, flags: int = 0) -> int:
         if self.wants_to_read:
             raise ssl.SSLWantReadError
-        return super().send(data, flags)  # type: ignore[arg-type]
+        return super().send(data, flags)
 
 
 @pytest.fixture
