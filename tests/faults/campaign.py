@@ -112,7 +112,7 @@ def run_seed(
         attempt: only this one, whether it counts or not.
         only: only the faults with these numbers; then it always counts.
         keep: folder in which a failed schedule's files are left.
-        executed: start each agent as a program; None does so for every tenth seed, the others are forked.
+        executed: start each agent as a program; None does so for one seed in `EXECUTED`, the others are forked.
     """
     forked = seed % EXECUTED != 0 if executed is None else not executed
     run = partial(_run, keep=keep, forked=forked)

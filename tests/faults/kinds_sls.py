@@ -154,7 +154,7 @@ def _(world: World, random: Random, happening: Happening) -> Course:
     """Flipped bytes in JSON answers; of pulled logs see `sls-garbled`."""
     call = random.choice(("heartbeat", "get_checkpoint", "cursor", "heartbeat"))
     fault = Fault("corrupt", call=call, times=random.randint(1, 3), seed=random.randrange(999))
-    yield from during(world, happening, fault, 0.5)
+    yield from during(world, happening, fault, 1.2)
 
 
 @kind("sls-garbled", SLS, repeats=False)

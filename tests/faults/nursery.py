@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
-EXECUTED = 10
+EXECUTED = 40
 ANSWER_S = 150.0
 
 

@@ -135,12 +135,15 @@ class Obligations:
 
     # --- what is stored on SLS ---
 
-    def append(self, shard: int | None, group: bytes, *, broken: bool = False) -> tuple[int, int]:
-        """Store one log group and own its logs; returns shard and position."""
+    def append(
+        self, shard: int | None, group: bytes, *, logs: int | None = None, broken: bool = False
+    ) -> tuple[int, int]:
+        """Store one log group and own its logs, which are counted unless said; returns shard and position."""
+        if logs is None:
+            logs = 1 if broken else count_logs(group)
         with self._sls.store.lock:
             place = self._sls.store.append(shard, [group])
             counts = self._counts(place.shard)
-            logs = 1 if broken else count_logs(group)
             counts.before.append(counts.before[-1] + logs)
             if broken:
                 counts.broken.add(place.position)

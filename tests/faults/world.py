@@ -48,22 +48,36 @@ CLONE = 9
 Receiver = Union[HecEmulator, SyslogEmulator, RelpEmulator]
 
 
-class _KeptLogs(LogSource):
-    """Remembers the logs it made: the schedules of one process ask for the same ones again and again."""
-
-    def __init__(self, profile: str, seed: int) -> None:
-        super().__init__(profile, seed)
-        self._kept = lru_cache(maxsize=2 * LOGS)(super().encoded_log)
-
-    def encoded_log(self, seq: int, time: int) -> bytes:
-        return self._kept(seq, time)
-
-
 @lru_cache(maxsize=SOURCE_SEEDS)
-def sources(seed: int) -> list[LogSource]:
-    """Where the logs come from; costly to make, and many schedules of one process share them."""
-    made = {profile: _KeptLogs(profile, seed) for profile in ("nginx", "hostile", "actiontrail")}
+def _sources(seed: int) -> list[LogSource]:
+    made = {profile: LogSource(profile, seed) for profile in ("nginx", "hostile", "actiontrail")}
     return [made[profile] for profile in ("nginx", "nginx", "hostile", "actiontrail")]
+
+
+@lru_cache(maxsize=4000)
+def generated(seed: int, source: int, first_seq: int, logs: int) -> bytes:
+    """A group of generated logs; costly to make, and the schedules of one process ask for the same ones again."""
+    return _sources(seed)[source].group(first_seq, logs, 1_700_000_000 + first_seq // 100)
+
+
+class Row:
+    """An endless row of groups, the same for the same seed and start as long as the same sizes are asked for.
+
+    Args:
+        seed: of the schedule; there are `SOURCE_SEEDS` rows.
+        first_seq: number of its first log: rows that may meet must not share numbers.
+    """
+
+    def __init__(self, seed: int, first_seq: int) -> None:
+        self._seed = seed % SOURCE_SEEDS
+        self._random = Random(f"row/{self._seed}/{first_seq}")
+        self._seq = first_seq
+
+    def group(self, logs: int | None = None) -> tuple[bytes, int]:
+        """The next group, and how many logs are in it."""
+        size = logs or self._random.choice((1, 5, 20, 40))
+        first, self._seq = self._seq, self._seq + size
+        return generated(self._seed, self._random.randrange(4), first, size), size
 
 
 class BrokenPromiseError(AssertionError):
@@ -221,8 +235,8 @@ class World:
         self.sls.add_key(KEY_ID, KEY_SECRET)
         self.certificates = Certificates(folder / "pki")
         self.siem: Receiver = self._make_siem()
-        self._sources = sources(schedule.seed % SOURCE_SEEDS)
-        self._seq = 0
+        self._feed_row = Row(schedule.seed, 0)
+        self._single_row = Row(schedule.seed, 1 << 24)
         self._samples: list[tuple[float, int]] = []
         self._courses: list[tuple[float, Happening, Course]] = []
         self.boot_s = now_s() - time.monotonic()
@@ -352,14 +366,13 @@ class World:
     def _feed(self, elapsed: float) -> None:
         due = min(LOGS * 1.05 * elapsed / FEED_S, LOGS * 1.05) + 150 * max(0.0, elapsed - FEED_S)
         while self.obligations.appended < due:
-            self.append(self._random.choice((1, 5, 20, 40)))
+            group, logs = self._feed_row.group()
+            self.obligations.append(None, group, logs=logs)
 
     def append(self, logs: int, shard: int | None = None) -> tuple[int, int]:
         """Store one group of generated logs."""
-        source = self._random.choice(self._sources)
-        group = source.group(self._seq, logs, 1_700_000_000 + self._seq // 100)
-        self._seq += logs
-        return self.obligations.append(shard, group)
+        group, _ = self._single_row.group(logs)
+        return self.obligations.append(shard, group, logs=logs)
 
     def _tick(self) -> None:
         now = time.monotonic()

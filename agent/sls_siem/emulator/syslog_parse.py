@@ -13,7 +13,7 @@ import datetime as dt
 import functools
 import json
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _PRI = re.compile(rb"<(0|[1-9][0-9]{0,2})>")
 _TIMESTAMP = re.compile(
@@ -44,8 +44,7 @@ class SyslogFormatError(ValueError):
     """The frame breaks the RFC; the message says where."""
 
 
-@dataclass(frozen=True)
-class SyslogMessage:
+class SyslogMessage(NamedTuple):
     """The fields of one message; header fields as sent, so that an absent one is "-".
 
     Args:
