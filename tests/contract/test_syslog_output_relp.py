@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -14,6 +17,8 @@ from sls_siem.emulator.store import Comparison, event_digest
 from sls_siem.emulator.syslog import SyslogEmulator
 from sls_siem.errors import Stopped
 from sls_siem.siem import Lane, Report, make_output
+from sls_siem.siem.relp_frames import OFFERS, relp_frame
+from sls_siem.siem.stream import Stream
 from tests.contract.receiver_support import wait_until
 from tests.unit.siem.support import Ledger, TestGate, TestTime, deliver, framed, syslog_config, syslog_frames
 
@@ -169,6 +174,90 @@ def test_a_stop_ends_a_send_that_waits_for_answers(lane_to: Callable[..., Lane],
 
         assert time.monotonic() - began < 10
         assert lane.poll() == Report()
+
+
+@pytest.fixture
+def unread() -> Iterator[tuple[str, Callable[[], None]]]:
+    """A receiver that opens the session and reads no message until it is told to; its URL, and what tells it."""
+    go, ended = threading.Event(), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+        def serve() -> None:
+            peer, _ = server.accept()
+            with peer, contextlib.suppress(OSError):
+                peer.recv(1000)
+                peer.sendall(relp_frame(1, b"rsp", b"200 OK\n" + OFFERS))
+                go.wait(10)
+                peer.settimeout(0.1)
+                with contextlib.suppress(socket.timeout):
+                    while peer.recv(1 << 20):
+                        pass
+                ended.set()
+
+        def read_all() -> None:
+            go.set()
+            ended.wait(10)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"relp://127.0.0.1:{server.getsockname()[1]}", read_all
+        go.set()
+        thread.join()
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What each write that wrote anything wrote."""
+    counts: list[int] = []
+    write = Stream.write
+
+    def count(stream: Stream, data: memoryview) -> int:
+        size = write(stream, data)
+        counts.extend([size] if size else [])
+        return size
+
+    monkeypatch.setattr(Stream, "write", count)
+    return counts
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_what_waits_for_a_slow_receiver_is_not_written_after_the_lease_has_ended(
+    lane_to: Callable[..., Lane], unread: tuple[str, Callable[[], None]], written: list[int], gate: TestGate, stop: bool
+) -> None:
+    url, read_all = unread
+    lane = lane_to(url)
+    shut = threading.Event()
+    writes_when_shut: list[int] = []
+    before_send = gate.before_send
+
+    def ask() -> None:
+        """Wait for the lease as the gate of a shard does."""
+        before_send()
+        while shut.is_set():
+            gate.wait(0.1, "no lease")
+
+    def end_the_lease() -> None:
+        wait_until(lambda: gate.waits)  # nothing moves any more
+        shut.set()
+        writes_when_shut.append(len(written))
+        read_all()
+        writes_when_shut.append(len(written))
+        (gate.stopped.set if stop else shut.clear)()
+
+    gate.before_send = ask  # type: ignore[method-assign]
+    thread = threading.Thread(target=end_the_lease)
+    thread.start()
+    payload = framed(syslog_frames(0, 100, size=100_000), "octet-counting")
+    if stop:
+        with pytest.raises(Stopped):
+            lane.send(payload, 0)
+    else:
+        assert lane.send(payload, 0).lost == (0,)
+    thread.join()
+
+    assert writes_when_shut[0] == writes_when_shut[1]
+    assert sum(written[: writes_when_shut[0]]) < len(payload.data)
 
 
 def test_finish_ends_at_its_deadline(lane_to: Callable[..., Lane], gate: TestGate) -> None:

@@ -49,7 +49,7 @@ class HecLane:
         self, shared: HecShared, routes: Sequence[Route], book: Optional[AckBook], *, first: int, gate: Gate
     ) -> None:
         self._shared = shared
-        self._rotation = shared.rotation
+        self._attempts = shared.rotation.attempts()
         self._routes = routes
         self._channels = AckBook(len(routes), 0.0, shared.clock) if book is None else book
         self._book = book
@@ -138,7 +138,7 @@ class HecLane:
         return [*self._try_at(index, job, piece), *rest]
 
     def _try_at(self, index: int, job: Job, piece: Piece) -> list[Piece]:
-        self._generation = self._rotation.generation(index)
+        self._generation = self._attempts.generation(index)
         try:
             answer = self._exchange(index, piece)
         except HttpError as exc:
@@ -154,7 +154,7 @@ class HecLane:
         return [*handler(job, piece, index, answer), *again]
 
     def _exchange(self, index: int, piece: Piece) -> Answer:
-        route, url = self._routes[index], self._rotation.url(index)
+        route, url = self._routes[index], self._attempts.url(index)
         body = self._body(route, piece)
         self._gate.busy(route.timeout_s, f"connecting to {url}")
         spent_s = route.connect()
@@ -173,9 +173,9 @@ class HecLane:
     def _await_address(self) -> int:
         """Wait until an address may be tried; one that failed has to be healthy again if there are others."""
         while True:
-            choice = self._rotation.choose(self._first)
+            choice = self._attempts.choose(self._first)
             if choice.wait_s > 0:
-                self._gate.wait(choice.wait_s, f"{self._rotation.url(choice.index)}: {choice.why}")
+                self._gate.wait(choice.wait_s, f"{self._attempts.url(choice.index)}: {choice.why}")
             elif not (choice.returning or choice.index in self._mute) or self._returns(choice.index):
                 return choice.index
 
@@ -188,7 +188,7 @@ class HecLane:
     def _acknowledges(self, index: int) -> bool:
         """Ask instead of sending the events again, which it would take without acknowledging them."""
         assert self._poller is not None
-        self._generation = self._rotation.generation(index)
+        self._generation = self._attempts.generation(index)
         answer = self._poller.ask_whether(index)
         if answer is not None and answer.meaning.reason == "ack-disabled":
             self._failed(index, answer, _NO_ACK_ID)
@@ -198,10 +198,10 @@ class HecLane:
 
     def _healthy(self, index: int) -> bool:
         route = self._routes[index]
-        self._generation = self._rotation.generation(index)
-        if not self._rotation.claim(index, HEALTH_TIMEOUT_S):
+        self._generation = self._attempts.generation(index)
+        if not self._attempts.claim(index, HEALTH_TIMEOUT_S):
             return False
-        self._gate.busy(HEALTH_TIMEOUT_S, f"looking at the health of {self._rotation.url(index)}")
+        self._gate.busy(HEALTH_TIMEOUT_S, f"looking at the health of {self._attempts.url(index)}")
         try:
             answer = route.health(timeout_s=HEALTH_TIMEOUT_S)
         except HttpError as exc:
@@ -223,7 +223,7 @@ class HecLane:
             pause_s = SLOW_DOWN.pause_s(self._nearly_full, self._shared.random)
             self._slow_until = self._shared.clock() + max(pause_s, answer.retry_after_s or 0.0)
         if self._book is None or job.receipt is None:
-            self._rotation.worked(index)
+            self._attempts.worked(index)
             return []
         if answer.ack_id is None:
             # Sent again once the token acknowledges: what was taken now is not proven.
@@ -231,12 +231,12 @@ class HecLane:
             self._failed(index, answer, _NO_ACK_ID)
             return [piece]
         if job.taken(index, piece, answer.ack_id):
-            self._rotation.worked(index)
+            self._attempts.worked(index)
         return []
 
     def _restarted(self, index: int, ack_id: int) -> None:
         assert self._book is not None
-        url = self._rotation.url(index)
+        url = self._attempts.url(index)
         if self._book.resets == 1:
             LOG.warning("%s: ackId %d was given before: the indexer restarted; sending again", url, ack_id)
             self._gate.retried("indexer-restart")
@@ -263,7 +263,7 @@ class HecLane:
         return [piece]
 
     def _refused_event(self, job: Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
-        self._rotation.worked(index)
+        self._attempts.worked(index)
         if piece.events == 1:
             return self._refused_alone(job, piece, answer)
         number = answer.number
@@ -288,7 +288,7 @@ class HecLane:
         """The number may be that of the refused event or one more (ross/logit): send both alone."""
         if piece.events == 1:
             if self._shared.templated_index:
-                self._rotation.worked(index)
+                self._attempts.worked(index)
                 self._reject(job, piece, answer)
                 return []
             self._failed(index, answer)
@@ -301,7 +301,7 @@ class HecLane:
         return suspects + piece.run(number + 1, piece.events)
 
     def _too_large(self, job: Job, piece: Piece, index: int, answer: Answer) -> list[Piece]:
-        self._rotation.worked(index)
+        self._attempts.worked(index)
         if piece.events > 1:
             self._gate.retried("too-large")
             return piece.halves()
@@ -330,7 +330,7 @@ class HecLane:
         self._fail(index, Failure(_reason(exc), self._routes[index].explain(exc)))
 
     def _fail(self, index: int, failure: Failure) -> None:
-        self._rotation.failed(index, self._generation, failure)
+        self._attempts.failed(index, self._generation, failure)
         self._gate.retried(failure.reason)
 
     def _slow_down(self) -> None:

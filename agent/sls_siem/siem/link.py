@@ -11,7 +11,7 @@ from typing import Optional
 
 from sls_siem.siem.dialer import Dialer
 from sls_siem.siem.output import Gate, Report
-from sls_siem.siem.rotation import Failure, Rotation
+from sls_siem.siem.rotation import Attempts, Failure
 from sls_siem.siem.stream import Peer, Stream
 
 
@@ -35,13 +35,13 @@ class Link:
     """The connection of one lane.
 
     Args:
-        rotation: health of the addresses, shared.
-        dialers: one for each address, in the order of the rotation.
+        attempts: this lane's, at the addresses.
+        dialers: one for each address, in their order.
         gate: told about attempts, asked to wait between them.
     """
 
-    def __init__(self, rotation: Rotation, dialers: Sequence[Dialer], gate: Gate) -> None:
-        self._rotation = rotation
+    def __init__(self, attempts: Attempts, dialers: Sequence[Dialer], gate: Gate) -> None:
+        self._attempts = attempts
         self._dialers = dialers
         self._gate = gate
         self._index = 0
@@ -51,7 +51,7 @@ class Link:
     @property
     def url(self) -> str:
         """The address in use, or used last."""
-        return self._rotation.url(self._index)
+        return self._attempts.url(self._index)
 
     def attempt(self) -> bool:
         """Try one address, or wait until one may be tried; True when connected.
@@ -59,12 +59,12 @@ class Link:
         Raises:
             Stopped: the gate said stop.
         """
-        choice = self._rotation.choose(0)
+        choice = self._attempts.choose(0)
         if choice.wait_s > 0:
-            self._gate.wait(choice.wait_s, f"{self._rotation.url(choice.index)}: {choice.why}")
+            self._gate.wait(choice.wait_s, f"{self._attempts.url(choice.index)}: {choice.why}")
             return False
         self._index = choice.index
-        self._generation = self._rotation.generation(choice.index)
+        self._generation = self._attempts.generation(choice.index)
         dialer = self._dialers[choice.index]
         self._gate.busy(dialer.timeout_s, f"connecting to {self.url}")
         try:
@@ -106,10 +106,10 @@ class Link:
 
     def worked(self) -> None:
         """The address proved to work."""
-        self._rotation.worked(self._index)
+        self._attempts.worked(self._index)
 
     def _failed(self, problem: Problem) -> None:
-        self._rotation.failed(self._index, self._generation, Failure(problem.reason, problem.message))
+        self._attempts.failed(self._index, self._generation, Failure(problem.reason, problem.message))
         self._gate.retried(problem.reason)
 
 

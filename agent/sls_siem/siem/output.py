@@ -134,7 +134,7 @@ class EndpointState:
     Args:
         url: as configured, without user information.
         up: the last exchange with it worked.
-        last_error: bounded text, empty when there was none.
+        last_error: bounded text, empty when there was none; that of a lane that still fails while others get through.
     """
 
     url: str

@@ -42,7 +42,7 @@ class RelpLane:
     Args:
         link: the lane's connection.
         clock: seconds of a monotonic clock.
-        gate: asked before each window of messages.
+        gate: asked before each write.
         answer_timeout_s: see `ANSWER_TIMEOUT_S`.
     """
 
@@ -124,7 +124,7 @@ class RelpLane:
     def _open(self) -> None:
         if not self._link.attempt() or self._link.stream is None:
             return
-        session: RelpSession[_Sent] = RelpSession(self._link.stream, self._clock)
+        session: RelpSession[_Sent] = RelpSession(self._link.stream, self._clock, before_write=self._gate.before_send)
         self._gate.busy(OPEN_TIMEOUT_S, f"opening the RELP session with {self._link.url}")
         try:
             session.open(OPEN_TIMEOUT_S)
@@ -141,7 +141,6 @@ class RelpLane:
             room = WINDOW - session.unanswered
             batch = list(islice(messages, room)) if room >= WINDOW // 2 else []
             if batch:
-                self._gate.before_send()
                 sent.unanswered += len(batch)
                 session.put(batch, sent)
             elif room >= WINDOW // 2 and not session.unwritten:

@@ -29,11 +29,19 @@ class RelpSession(Generic[OwnerT]):
     Args:
         stream: a fresh connection.
         clock: seconds of a monotonic clock.
+        before_write: called before each write of messages; what it raises leaves a frame half written.
     """
 
-    def __init__(self, stream: Stream, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        before_write: Callable[[], None] = lambda: None,
+    ) -> None:
         self._stream = stream
         self._clock = clock
+        self._before_write = before_write
         self._reader = RelpReader()
         self._txnr = 0
         self._waiting: dict[int, Optional[OwnerT]] = {}
@@ -89,12 +97,13 @@ class RelpSession(Generic[OwnerT]):
         Raises:
             RelpBrokenError: a message was refused, or the session ended.
             OSError: the connection broke.
+            Stopped: `before_write` said so.
         """
-        wrote = self._write()
+        wrote = self._write_messages()
         answered = self._answered(self._read())
         if not (wrote or answered) and wait_s > 0:
             self._stream.wait_any(wait_s, writing=bool(self._out))
-            wrote = self._write()
+            wrote = self._write_messages()
             answered = self._answered(self._read())
         if wrote or answered:
             self.moved_at = self._clock()
@@ -120,9 +129,19 @@ class RelpSession(Generic[OwnerT]):
             self._waiting[self._txnr] = owner
         self._out = memoryview(b"".join(frames))
 
-    def _write(self) -> int:
+    def _write_messages(self) -> int:
+        return self._write(self._ask)
+
+    def _ask(self) -> None:
+        """Ask before a write; how long that takes is not the receiver's fault."""
+        began = self._clock()
+        self._before_write()
+        self._first_at += self._clock() - began
+
+    def _write(self, ask: Callable[[], None] = lambda: None) -> int:
         written = 0
         while self._out:
+            ask()
             count = self._stream.write(self._out)
             if not count:
                 break

@@ -1,6 +1,9 @@
 """The addresses of the SIEM, which of them may be tried now, and one log line for each change of their health.
 
-Shared by all lanes. It knows no protocol: a lane tells it how an exchange ended.
+Their health is shared by all lanes, and so is the pause after a failure, until any lane gets through. A lane that fails
+while others get through (a receiver that takes no more connections) has failed more often in a row than the address
+has; it paces itself by its own failures, so each lane has its own `Attempts`. It knows no protocol: a lane tells how an
+exchange ended.
 """
 
 from __future__ import annotations
@@ -16,6 +19,11 @@ from sls_siem.siem.pauses import RETRY, Pauses
 
 LOG = logging.getLogger(__name__)
 ERROR_TEXT = 300
+LONGEST_LOOK_S = 5.0
+"""A lane in a pause of its own notices within so long that the address has recovered."""
+
+QUIET_S = 30.0
+"""A lane that did not fail again for so long after its pause is not refused any more, or went elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class Choice:
 
     Args:
         index: number of the address to try, counted from 0.
-        wait_s: seconds until it may be tried; 0 means now.
+        wait_s: seconds until to choose again; 0 means that it may be tried now.
         returning: it failed before and its pause is over.
         why: its last error.
     """
@@ -53,6 +61,18 @@ class Choice:
 
 
 class _Address:
+    """What all lanes know of one address.
+
+    Attributes:
+        failures: in a row, of all lanes together.
+        generation: number of failures that counted.
+        reason, error: of the failure that was told; empty when it works.
+        free_at: end of everybody's pause.
+        down_since: time of the first failure that was told.
+        quiet_at: the latest of all lanes'.
+        recoveries: how often it worked again after an outage.
+    """
+
     def __init__(self, url: str) -> None:
         self.url = url
         self.failures = 0
@@ -61,6 +81,34 @@ class _Address:
         self.error = ""
         self.free_at = 0.0
         self.down_since = 0.0
+        self.quiet_at = 0.0
+        self.recoveries = 0
+
+
+class _Own:
+    """What one lane has met with at one address.
+
+    Attributes:
+        failures: in a row.
+        error: the last one.
+        free_at: end of its own pause, unless the address has recovered since.
+        quiet_at: when `QUIET_S` have passed since its last pause.
+        recoveries: of the address, when the lane failed last.
+        works: the last exchange worked.
+    """
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.error = ""
+        self.free_at = 0.0
+        self.quiet_at = 0.0
+        self.recoveries = 0
+        self.works = False
+
+    def pause_ends(self, address: _Address) -> float:
+        """Tell when the lane may try the address."""
+        forgiven = self.recoveries != address.recoveries
+        return address.free_at if forgiven else max(address.free_at, self.free_at)
 
 
 class Rotation:
@@ -78,8 +126,42 @@ class Rotation:
         self._random = random
         self._lock = threading.Lock()
 
-    def __len__(self) -> int:
-        return len(self._addresses)
+    def url(self, index: int) -> str:
+        """The address's URL."""
+        return self._addresses[index].url
+
+    def attempts(self) -> Attempts:
+        """Make what one lane needs."""
+        return Attempts(self._addresses, self._clock, self._random, self._lock)
+
+    def states(self) -> tuple[EndpointState, ...]:
+        """Tell the health of every address; one that was never tried counts as up."""
+        with self._lock:
+            return tuple(EndpointState(each.url, not each.failures, each.error) for each in self._addresses)
+
+
+class Attempts:
+    """One lane's attempts at the addresses; used by one thread.
+
+    Args:
+        addresses: shared.
+        clock: seconds of a monotonic clock.
+        random: numbers from 0 up to 1, for the jitter.
+        lock: of the addresses.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[_Address],
+        clock: Callable[[], float],
+        random: Callable[[], float],
+        lock: threading.Lock,
+    ) -> None:
+        self._addresses = addresses
+        self._clock = clock
+        self._random = random
+        self._lock = lock
+        self._own = [_Own() for _ in addresses]
 
     def url(self, index: int) -> str:
         """The address's URL."""
@@ -91,24 +173,30 @@ class Rotation:
         Without any, the one whose pause ends first.
         """
         preferred = self._addresses[first]
-        if not preferred.failures and not preferred.free_at:  # the usual case, without the lock
+        if not (preferred.failures or preferred.free_at or self._own[first].failures):  # mostly so; without the lock
             return Choice(first, 0.0, returning=False, why="")
         with self._lock:
             now = self._clock()
             order = [(first + step) % len(self._addresses) for step in range(len(self._addresses))]
-            index = min(order, key=lambda each: max(0.0, self._addresses[each].free_at - now))
-            address = self._addresses[index]
-            wait_s = max(0.0, address.free_at - now)
-            return Choice(index, wait_s, returning=address.failures > 0, why=address.error)
+            waits_s = {each: max(0.0, self._own[each].pause_ends(self._addresses[each]) - now) for each in order}
+            index = min(order, key=waits_s.__getitem__)
+            address, own = self._addresses[index], self._own[index]
+            wait_s = min(waits_s[index], max(address.free_at - now, LONGEST_LOOK_S))
+            returning = address.failures > 0 or own.failures > 0
+            return Choice(index, wait_s, returning, why=address.error or own.error)
 
     def claim(self, index: int, seconds: float) -> bool:
-        """Reserve an address that returns for one lane's look at it; False when another lane has it already."""
+        """Reserve an address that returns for this lane's look at it; False when another lane has it already.
+
+        One that works for others is not kept from them.
+        """
         with self._lock:
             address = self._addresses[index]
             now = self._clock()
             if address.free_at > now:
                 return False
-            address.free_at = now + seconds
+            if address.failures:
+                address.free_at = now + seconds
             return True
 
     def generation(self, index: int) -> int:
@@ -126,6 +214,7 @@ class Rotation:
         with self._lock:
             address = self._addresses[index]
             now = self._clock()
+            error = failure.message[:ERROR_TEXT]
             counts = generation == address.generation
             if counts:
                 address.generation += 1
@@ -133,32 +222,49 @@ class Rotation:
                 address.free_at = now + failure.pauses.pause_s(address.failures, self._random)
             if failure.retry_after_s is not None:
                 address.free_at = max(address.free_at, now + failure.retry_after_s)
-            if not counts:
-                return
-            news = failure.reason != address.reason
-            if not address.reason:
-                address.down_since = now
-            address.reason = failure.reason
-            address.error = failure.message[:ERROR_TEXT]
-            url, error = address.url, address.error
+            self._failed_alone(index, failure, error, now)
+            news = counts and failure.reason != address.reason
+            if counts:
+                if not address.reason:
+                    address.down_since = now
+                address.reason = failure.reason
+                address.error = error
         if news:
-            LOG.warning("%s: %s", url, error)
+            LOG.warning("%s: %s", address.url, error)
+
+    def _failed_alone(self, index: int, failure: Failure, error: str, now: float) -> None:
+        """Pause for longer than all do when this lane failed more often in a row than the address, as all see it."""
+        address, own = self._addresses[index], self._own[index]
+        own.failures = own.failures + 1 if now < own.quiet_at else 1
+        own.error = error
+        own.works = False
+        own.recoveries = address.recoveries
+        own.free_at = 0.0
+        if own.failures > address.failures:
+            own.free_at = now + failure.pauses.pause_s(own.failures, self._random)
+        own.quiet_at = own.pause_ends(address) + QUIET_S
+        address.quiet_at = max(address.quiet_at, own.quiet_at)
 
     def worked(self, index: int) -> None:
-        """The address took what was sent to it."""
-        address = self._addresses[index]
-        if not address.failures and not address.reason:  # the usual case, without the lock
+        """The address took what was sent to it.
+
+        That it works again is news from a lane that had failed or is new there. Where it worked all the time, it is
+        news when no other lane fails any more.
+        """
+        address, own = self._addresses[index], self._own[index]
+        if not (address.failures or address.reason or own.failures):  # the usual case, without the lock
+            own.works = True
             return
         with self._lock:
-            was_down = bool(address.reason)
-            down_s = self._clock() - address.down_since
+            now = self._clock()
+            news = bool(address.reason) and (not own.works or now >= address.quiet_at)
+            own.works = True
+            own.failures = 0
+            own.free_at = 0.0
             address.failures = 0
-            address.reason = address.error = ""
             address.free_at = 0.0
-        if was_down:
-            LOG.info("%s: works again after %.0f s", address.url, down_s)
-
-    def states(self) -> tuple[EndpointState, ...]:
-        """Tell the health of every address; one that was never tried counts as up."""
-        with self._lock:
-            return tuple(EndpointState(each.url, not each.reason, each.error) for each in self._addresses)
+            if news:
+                address.recoveries += 1
+                address.reason = address.error = ""
+        if news:
+            LOG.info("%s: works again after %.0f s", address.url, now - address.down_since)

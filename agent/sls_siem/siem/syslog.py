@@ -40,8 +40,8 @@ class SyslogOutput:
         """Make the way for one shard."""
         syslog = self._config.syslog
         if self._scheme == "udp":
-            return UdpLane(syslog.urls, self._rotation, clock=self._clock, gate=gate)
-        link = Link(self._rotation, self._dialers(), gate)
+            return UdpLane(syslog.urls, self._rotation.attempts(), clock=self._clock, gate=gate)
+        link = Link(self._rotation.attempts(), self._dialers(), gate)
         if self._scheme in ("relp", "relp+tls"):
             return RelpLane(link, clock=self._clock, gate=gate)
         settings = StreamSettings(syslog.framing, syslog.settle_s)

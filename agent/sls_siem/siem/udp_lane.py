@@ -14,7 +14,7 @@ from sls_siem.net.deadline import Deadline
 from sls_siem.net.resolve import resolve
 from sls_siem.siem.advice import advice
 from sls_siem.siem.output import Gate, ProbeResult, Rejection, Report, Token
-from sls_siem.siem.rotation import Failure, Rotation
+from sls_siem.siem.rotation import Attempts, Failure
 
 RESOLVE_TIMEOUT_S = 10.0
 ROOM_LOOK_S = 1.0
@@ -25,15 +25,15 @@ class UdpLane:
     """Implements `Lane`.
 
     Args:
-        urls: every address, in the order of the rotation.
-        rotation: their health, shared.
+        urls: every address.
+        attempts: this lane's, at them.
         clock: seconds of a monotonic clock.
         gate: asked before each datagram.
     """
 
-    def __init__(self, urls: Sequence[str], rotation: Rotation, *, clock: Callable[[], float], gate: Gate) -> None:
+    def __init__(self, urls: Sequence[str], attempts: Attempts, *, clock: Callable[[], float], gate: Gate) -> None:
         self._addresses = [parse_address(url, SYSLOG_PORTS) for url in urls]
-        self._rotation = rotation
+        self._attempts = attempts
         self._clock = clock
         self._gate = gate
         self._index = 0
@@ -70,7 +70,7 @@ class UdpLane:
             sock = self._connected()
             if sock is None:
                 return False
-            self._generation = self._rotation.generation(self._index)
+            self._generation = self._attempts.generation(self._index)
             self._gate.before_send()
             sock.send(payload.data)
         except BlockingIOError:
@@ -83,18 +83,18 @@ class UdpLane:
                 return True
             self._fail(exc)
             return False
-        self._rotation.worked(self._index)
+        self._attempts.worked(self._index)
         return True
 
     def _connected(self) -> Optional[socket.socket]:
         if self._sock is not None:
             return self._sock
-        choice = self._rotation.choose(0)
+        choice = self._attempts.choose(0)
         if choice.wait_s > 0:
-            self._gate.wait(choice.wait_s, f"{self._rotation.url(choice.index)}: {choice.why}")
+            self._gate.wait(choice.wait_s, f"{self._attempts.url(choice.index)}: {choice.why}")
             return None
         self._index = choice.index
-        self._generation = self._rotation.generation(choice.index)
+        self._generation = self._attempts.generation(choice.index)
         address = self._addresses[choice.index]
         self._gate.busy(RESOLVE_TIMEOUT_S, f"resolving {address.host}")
         first = resolve(address.host, address.port, Deadline(RESOLVE_TIMEOUT_S))[0]
@@ -121,7 +121,7 @@ class UdpLane:
         self.close()
         address = self._addresses[self._index]
         text = advice(exc, address.host, address.port, name=address.host)
-        self._rotation.failed(self._index, self._generation, Failure("connect", text))
+        self._attempts.failed(self._index, self._generation, Failure("connect", text))
         self._gate.retried("connect")
 
 

@@ -302,8 +302,8 @@ def test_an_address_that_does_not_acknowledge_is_asked_before_each_attempt(
 ) -> None:
     """Also when it works for another shard, whose requests meet another indexer behind it."""
     lane = lane_to(acknowledge=True)
-    rotation = lane._shared.rotation
-    gate.on_wait = [lambda: rotation.worked(0)] * 5 + [gate.stopped.set]
+    other = lane._shared.rotation.attempts()
+    gate.on_wait = [lambda: other.worked(0)] * 5 + [gate.stopped.set]
     hec.acks += [(400, {"text": "ACK is disabled", "code": 14})] * 20
 
     with pytest.raises(Stopped):
