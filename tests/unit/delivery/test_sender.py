@@ -576,3 +576,16 @@ def test_the_speed_limit_holds_from_the_first_payload_on(tmp_path: Path) -> None
     one.run_until(lambda: one.progress.position == BASE + 1)
 
     assert time.monotonic() - started >= 0.25
+
+
+def test_a_stop_ends_the_wait_for_a_speed_limit_so_that_what_was_sent_can_settle(tmp_path: Path) -> None:
+    one = Setting(tmp_path, events_per_s=0.01)
+    one.queue([group("a"), group("b")])
+    one.thread.start()
+    until(lambda: "speed limit" in one.pulse.why)
+    one.stop.drain(20)
+    one.progress.wake()
+    one.thread.join(10)
+
+    assert (True, True) == (one.lane.finished, one.lane.closed)
+    assert [] == one.lane.sent
