@@ -14,7 +14,7 @@ from sls_siem.emulator.sls import Fault, SlsEmulator
 from sls_siem.errors import NotFoundError, PermissionRefusedError, QuotaExceededError, TransientSourceError
 from sls_siem.sls.client import SlsClient
 from sls_siem.sls.credentials import AccessKeySource
-from sls_siem.sls.start import STARTER, FirstStart, StartReport, prepare_positions
+from sls_siem.sls.start import FINISH_S, STARTER, FirstStart, StartReport, prepare_positions
 
 pytestmark = pytest.mark.contract
 
@@ -365,6 +365,20 @@ def test_a_stop_waits_only_so_long_for_first_positions(sls, open_session, timer)
 
     assert first_start(session, timer, wait=slow).prepare() is None
     assert [save[0] for save in saves(sls)] == [3, 2, 1]
+
+
+def test_a_stop_gives_up_first_positions_that_cannot_be_saved(sls, open_session, timer):
+    sls.faults.add(Fault("status", call="save_checkpoint"))
+    start = first_start(open_session(), timer)
+    with pytest.raises(TransientSourceError):
+        start.prepare()
+    assert start.saving
+    timer.stop_after = 0
+    with pytest.raises(TransientSourceError):
+        start.prepare()
+    timer.now += FINISH_S
+
+    assert start.prepare() is None
 
 
 def test_goes_on_once_no_longer_stopped(open_session, timer):

@@ -309,7 +309,7 @@ def test_a_second_process_under_the_same_consumer_name_is_noticed(sls, hec, toke
     until(lambda: sorted(first.shards()) == [0, 1, 2, 3])
     with Trickle(lambda number: fill(sls, 4, first=4 * number), 0.05):
         second = agent_for(agents, tmp_path, sls, hec, token_file, instance=2, **changes)
-        until(lambda: not (first.running() and second.running()), 60, "the end of one of the clones")
+        until(lambda: not (first.running() and second.running()), 90, "the end of one of the clones")
     ended = first if not first.running() else second
 
     assert 78 == ended.wait(5)

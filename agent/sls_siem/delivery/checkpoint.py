@@ -2,6 +2,10 @@
 
 A save is never forced and never goes backwards. An answer that got lost leaves it open whether the save took effect,
 so every position ever tried counts as our own when the stored one is compared.
+
+A process that died, or a worker of this one that was dropped, may have left saves on the way, which the service carries
+out when it gets to them. They come together, while another process that lives saves again and again: the name is in
+use elsewhere only when a save that is not ours comes `LATE_S` or longer after the first one.
 """
 
 from __future__ import annotations
@@ -16,6 +20,10 @@ from sls_siem.sls.model import Checkpoint
 
 LOG = logging.getLogger(__name__)
 REMEMBERED = 4096
+LATE_S = 15.0
+"""Saves on the way are carried out within this time of each other: how long one call may take (`sls/session.py`)."""
+SUSPECT_S = 60.0
+"""How long a save that is not ours calls for a closer look."""
 
 
 class CheckpointMovedError(AgentError):
@@ -61,6 +69,7 @@ class CheckpointSaver:
         self._clock = clock
         self._tried: deque[int] = deque(maxlen=REMEMBERED)
         self._next_at = clock()
+        self._foreign_at: Optional[float] = None
         self.saved: Optional[int] = None
         self.saved_at: Optional[float] = None
 
@@ -100,27 +109,45 @@ class CheckpointSaver:
         self.saved = None
         self._tried.append(position)
 
+    @property
+    def suspicious(self) -> bool:
+        """A save that is not ours was seen lately: compare often, whether another one follows."""
+        return self._foreign_at is not None and self._clock() < self._foreign_at + SUSPECT_S
+
     def compare(self) -> None:
-        """Look whether the stored checkpoint is one of ours; where an older save of ours came late, save again.
+        """Look whether the stored checkpoint is one of ours; where an older save came late, save again.
 
         Raises:
-            CheckpointMovedError: our own name saved a position that this process never saved.
+            CheckpointMovedError: our own name goes on saving positions that this process never saved.
             SourceError: the service could not be asked.
         """
         stored = self._calls.checkpoint(self._shard)
         if stored.position is None or stored.consumer != self._consumer:
             return
-        if stored.position in self._tried:
-            if self.saved is not None and stored.position < self.saved:
-                LOG.info(
-                    "shard %d: an older save came late and put the checkpoint back to %d; saving again",
-                    *(self._shard, stored.position),
-                )
-                self.saved = stored.position
-            return
-        raise CheckpointMovedError(
-            f"shard {self._shard}: the stored checkpoint {stored.position} was saved under this consumer's name "
-            f"{self._consumer!r}, but not by this process (last saved here: {self.saved}). Another process uses the "
-            "same consumer_name, such as on a cloned host, or the checkpoint was reset while the agent ran. "
-            "Give every instance a name of its own (sls.consumer_name), then start this one again"
+        if stored.position not in self._tried:
+            self._note_foreign(stored.position)
+        if self.saved is not None and stored.position < self.saved:
+            LOG.info(
+                "shard %d: an older save came late and put the checkpoint back to %d; saving again",
+                *(self._shard, stored.position),
+            )
+            self.saved = stored.position
+
+    def _note_foreign(self, position: int) -> None:
+        now = self._clock()
+        if self._foreign_at is None:
+            self._foreign_at = now
+        elif now >= self._foreign_at + LATE_S:
+            raise CheckpointMovedError(
+                f"shard {self._shard}: the stored checkpoint {position} was saved under this consumer's name "
+                f"{self._consumer!r}, but not by this process (last saved here: {self.saved}), and was not the first. "
+                "Another process uses the same consumer_name, such as on a cloned host, or the checkpoint is reset "
+                "while the agent runs. Give every instance a name of its own (sls.consumer_name), then start this one "
+                "again"
+            )
+        self._tried.append(position)
+        LOG.warning(
+            "shard %d: checkpoint %d was saved under our name %r, but not by this process: a late save of its "
+            "predecessor, or another process under the same sls.consumer_name; another such save will tell",
+            *(self._shard, position, self._consumer),
         )

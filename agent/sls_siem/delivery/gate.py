@@ -55,12 +55,19 @@ class Pause:
         """Sleep.
 
         Raises:
-            Stopped: the shard ends.
+            Stopped: the shard ends: what is in hand had its time to be sent.
             Rerouted: the way out was replaced; a wait of 0 s, in the middle of a frame, does not look for that.
         """
+        self._wait(seconds, self._stop.wait)
+
+    def wait_unasked(self, seconds: float) -> None:
+        """Sleep before something that need not be sent any more once the shard is to end; raises as `wait` does."""
+        self._wait(seconds, self._stop.wait_asked)
+
+    def _wait(self, seconds: float, stop_wait: Callable[[float], bool]) -> None:
         until, left_s = self._clock() + seconds, seconds
         while True:
-            if self._stop.wait(min(left_s, WAY_LOOK_S)):
+            if stop_wait(min(left_s, WAY_LOOK_S)):
                 raise Stopped
             if seconds > 0 and not self._leaving and self._replaced():
                 raise Rerouted
@@ -119,17 +126,19 @@ class ShardGate:
     def wait(self, seconds: float, why: str) -> None:
         """Sleep; see `Gate`."""
         self._health.hold(self._who, why)
-        self.hold_back(seconds, why)
+        self._pulse.waiting(seconds, why)
+        self._pause.wait(seconds)
+        self._pulse.moved()
 
     def hold_back(self, seconds: float, why: str) -> None:
         """Sleep as the operator wants it: nothing is wrong with the shard.
 
         Raises:
-            Stopped: the shard ends.
+            Stopped: the shard is to end; the time left is for what was sent before.
             Rerouted: another configuration is in force.
         """
         self._pulse.waiting(seconds, why)
-        self._pause.wait(seconds)
+        self._pause.wait_unasked(seconds)
         self._pulse.moved()
 
     def leave(self) -> None:

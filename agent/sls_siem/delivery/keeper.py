@@ -17,6 +17,7 @@ from sls_siem.retry import Backoff
 
 LOG = logging.getLogger(__name__)
 COMPARE_S = 20.0
+SUSPECT_COMPARE_S = 2.0
 CALL_S = 30.0
 LAST_WORD = Backoff(0.02, 1.0)
 """Pauses between the attempts to save what the drain settled; without jitter, as they are few."""
@@ -120,3 +121,5 @@ class CheckpointKeeper:
             LOG.debug("shard %d: the stored checkpoint was not compared: %s", self._shard, exc)
         finally:
             self._pulse.moved()
+        if self._saver.suspicious:
+            self._next_compare_at = now + SUSPECT_COMPARE_S

@@ -27,6 +27,7 @@ class ShardPool:
         self._drain_s = drain_s
         self._lock = threading.Lock()
         self._workers: dict[int, ShardWorker] = {}
+        self._ending = False
         self._on_end: Callable[[], None] = lambda: None
 
     def on_end(self, call: Callable[[], None]) -> None:
@@ -44,12 +45,18 @@ class ShardPool:
             return frozenset(shard for shard, worker in self._workers.items() if worker.stopping)
 
     def take(self, shard: int) -> None:
-        """Start to work on a shard."""
-        worker = ShardWorker(shard, self._open_source(), self._shared, self._ended)
+        """Start to work on a shard; not once all are being handed over: this one would start its drain anew."""
+        source = self._open_source()
+        worker = ShardWorker(shard, source, self._shared, self._ended)
         with self._lock:
-            self._workers[shard] = worker
-            self._shared.metrics.shards_held.set(len(self._workers))
-        worker.start()
+            taken = not self._ending
+            if taken:
+                self._workers[shard] = worker
+                self._shared.metrics.shards_held.set(len(self._workers))
+        if taken:
+            worker.start()
+        else:
+            source.close()
 
     def hand_over(self, shard: int) -> None:
         """Settle and save what is in hand, then let go of the shard."""
@@ -60,7 +67,9 @@ class ShardPool:
             worker.drain(self._drain_s)
 
     def hand_over_all(self, seconds: float) -> None:
-        """Let go of every shard within about `seconds`."""
+        """Let go of every shard within about `seconds`, and take no other."""
+        with self._lock:
+            self._ending = True
         for worker in self._all():
             worker.drain(seconds)
 

@@ -10,59 +10,17 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Optional
 
 from sls_siem.codec.model import Batch, Span
+from sls_siem.delivery.job import Item, Job, Settled
 from sls_siem.delivery.ledger import Entry, Ledger, Mark
 from sls_siem.siem.output import Report
 
 QUEUED_BATCHES = 2
 GROWTH_MEMORY = 0.3
 """Weight of the newest batch in `Progress.growth`."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to pull next.
-
-    Args:
-        position: the position to ask for.
-        end: the position to stop at; None means as far as there is.
-        skip: events to leave out at the front.
-        limit: events wanted; None means all.
-        again: the lost entry that is being read again.
-        generation: counts rewinds; an answer to a job of an older generation is thrown away.
-        alone: ask for one log group only (its neighbours could not be decoded).
-    """
-
-    position: int
-    end: Optional[int] = None
-    skip: int = 0
-    limit: Optional[int] = None
-    again: Optional[Entry] = None
-    generation: int = 0
-    alone: bool = False
-
-
-@dataclass
-class Item:
-    """A pulled batch on its way to the sender; `size` is what it takes of the window, `last` ends a lost entry,
-    `skip_left` events of the next answer were handed over before. Only `last` may change."""
-
-    batch: Batch
-    job: Job
-    size: int
-    last: bool = True
-    skip_left: int = 0
-
-
-@dataclass(frozen=True)
-class Settled:
-    """What a report settled: events and bytes as they were sent."""
-
-    events: int = 0
-    size: int = 0
 
 
 class Progress:
@@ -158,10 +116,11 @@ class Progress:
         with self._changed:
             if self._closed or len(self._queue) >= QUEUED_BATCHES:
                 return None
-            if self._again:
-                return self._again[0]
-            alone = self._reading.position < self._alone_until
-            return Job(self._reading.position, skip=self._reading.skip, generation=self._generation, alone=alone)
+            job = self._again[0] if self._again else self._job_for_new()
+            return replace(job, alone=job.position < self._alone_until)
+
+    def _job_for_new(self) -> Job:
+        return Job(self._reading.position, skip=self._reading.skip, generation=self._generation)
 
     def rest(self, seconds: float, *, full: bool) -> None:
         """Wait up to `seconds`; when the queue is full, only until there is room; always until something was lost."""
@@ -274,6 +233,7 @@ class Progress:
         """The shard's positions mean something else now (its logstore was made anew): begin at `position`."""
         with self._changed:
             self._rewind(Mark(position))
+            self._alone_until = position
             self._again.clear()
             self._ledger.restart(position)
             self._changed.notify_all()

@@ -17,10 +17,11 @@ from sls_siem.codec import count_events
 from sls_siem.codec.model import Batch
 from sls_siem.delivery.checkpoint import CheckpointSaver
 from sls_siem.delivery.gate import LeaseView
+from sls_siem.delivery.job import Job
 from sls_siem.delivery.keeper import CALL_S, CheckpointKeeper
 from sls_siem.delivery.lag import LagMeter, Retention
 from sls_siem.delivery.pacing import Pacer
-from sls_siem.delivery.progress import Job, Progress
+from sls_siem.delivery.progress import Progress
 from sls_siem.delivery.source import Source
 from sls_siem.delivery.stop import Stop
 from sls_siem.delivery.window import Window

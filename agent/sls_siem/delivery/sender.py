@@ -15,9 +15,10 @@ from typing import Optional
 from sls_siem.codec.model import Batch, Oversize, Payload
 from sls_siem.dead_letter import DeadLetter
 from sls_siem.delivery.gate import ShardGate
+from sls_siem.delivery.job import Item
 from sls_siem.delivery.notice import notice_batch
 from sls_siem.delivery.outlet import Outlet, Way
-from sls_siem.delivery.progress import Item, Progress
+from sls_siem.delivery.progress import Progress
 from sls_siem.delivery.rejects import RejectPolicy
 from sls_siem.delivery.stop import Stop
 from sls_siem.errors import CodecError, Rerouted, Stopped

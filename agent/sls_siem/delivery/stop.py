@@ -57,11 +57,18 @@ class Stop:
 
     def wait(self, seconds: float) -> bool:
         """Sleep up to `seconds`, less when the drain runs out; True when nothing more may be sent."""
+        return self._wait(seconds, lambda: self.over)
+
+    def wait_asked(self, seconds: float) -> bool:
+        """Sleep up to `seconds`, less when somebody asks for an end; True when somebody did."""
+        return self._wait(seconds, lambda: self.asked)
+
+    def _wait(self, seconds: float, ended: Callable[[], bool]) -> bool:
         until = self._clock() + seconds
         with self._changed:
-            while not self.over:
+            while not ended():
                 left = min(until - self._clock(), self.remaining_s())
                 if left <= 0:
                     break
                 self._changed.wait(left)
-        return self.over
+        return ended()

@@ -68,7 +68,8 @@ class Member:
         interval_s: time between two heartbeats.
         group_timeout_s: the group's timeout, in force on the service.
         prepare: makes the group and its first positions; called first, returns the timeout in force; may raise
-            SourceError (tried again) and must return early, with None, once it was told to stop.
+            SourceError (tried again, also after a stop) and must return None once it was told to stop, at the latest
+            when what it has begun and should finish took too long.
         health: told about holds and errors.
         metrics: told when a heartbeat was answered.
         fatal: told of an error that must end the process.
@@ -147,12 +148,12 @@ class Member:
 
     def _prepared(self, pulse: Pulse) -> bool:
         """Make or find the group; False when told to stop before that worked."""
-        while not self.stopping:
+        while True:
             try:
                 timeout_s = self._prepare(pulse)
             except SourceError as exc:
                 self._failed(exc)
-                self._pause(pulse, self._retry_delay(exc))
+                self._pause_before_retry(pulse, self._retry_delay(exc))
                 continue
             if timeout_s is None:
                 return False
@@ -162,7 +163,6 @@ class Member:
             # The long wait that was announced for this must not excuse what hangs after it.
             pulse.moved()
             return True
-        return False
 
     def _beat_until_stopped(self, pulse: Pulse) -> None:
         while True:
@@ -242,9 +242,16 @@ class Member:
         retry_after = error.retry_after_s if isinstance(error, TransientSourceError) else None
         return min(self._interval_s, self._backoff.delay(self._failures - 1, self._random, retry_after_s=retry_after))
 
-    def _pause(self, pulse: Pulse, seconds: float) -> None:
+    def _pause_before_retry(self, pulse: Pulse, seconds: float) -> None:
+        """Pause; once told to stop, for a short while that nothing cuts off."""
+        if self.stopping:
+            self._pause(pulse, min(seconds, FIRST_RETRY_S), whatever_comes=True)
+        else:
+            self._pause(pulse, seconds)
+
+    def _pause(self, pulse: Pulse, seconds: float, *, whatever_comes: bool = False) -> None:
         pulse.waiting(seconds, "")
         with self._wake:
-            self._wake.wait_for(lambda: self._woken or self._stopped, seconds)
+            self._wake.wait_for(lambda: not whatever_comes and (self._woken or self._stopped), seconds)
             self._woken = False
         pulse.moved()

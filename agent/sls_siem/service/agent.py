@@ -154,6 +154,8 @@ class Agent:
             pulse.waiting(seconds, PREPARING)
             return self._leaving.wait(seconds)
 
+        if self._leaving.is_set() and not (self._first_start is not None and self._first_start.saving):
+            return None
         if self._first_start is None:
             sls = self._config.sls
             self._first_start = FirstStart(

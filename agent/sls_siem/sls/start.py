@@ -131,20 +131,29 @@ class FirstStart:
         self._created = False
         self._take_over_at: Optional[float] = None
         self._stop_seen_at: Optional[float] = None
+        self._saving = False
+
+    @property
+    def saving(self) -> bool:
+        """First positions are being saved, and some may be missing yet: to be finished also when told to stop."""
+        return self._saving
 
     def prepare(self) -> Optional[StartReport]:
-        """Do it; None when told to stop before it was done.
+        """Do it; None when told to stop before it was done, or `FINISH_S` after that while it saves.
 
         Raises:
             QuotaExceededError: the logstore has no room for the group; the message names those that are there.
             SourceError: a call failed.
         """
+        if self._saving and self._cut_off():
+            return None
         group = self._find_or_create()
         if group is None:
             return None
         saved = self._save_missing(()) if self._created else self._join(group)
         if saved is None:
             return None
+        self._saving = False
         differences = () if self._created else self._differences(group)
         for line in differences:
             LOG.warning("%s", line)
@@ -227,6 +236,7 @@ class FirstStart:
 
     def _save_missing(self, stored: Union[Mapping[int, Checkpoint], tuple[()]]) -> Optional[tuple[int, ...]]:
         """Save first positions from the highest shard down, never over a checkpoint; None when a stop cut it off."""
+        self._saving = True
         saved = []
         for shard in _missing(self._first, stored):
             if self._cut_off():

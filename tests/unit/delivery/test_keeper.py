@@ -82,3 +82,18 @@ def test_without_a_lease_the_last_save_is_waited_for_without_haste() -> None:
 
     assert 0 == calls.tries
     assert time.thread_time() - busy < 0.1
+
+
+def test_after_a_save_that_is_not_ours_the_next_look_comes_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("sls_siem.delivery.keeper.time", SimpleNamespace(monotonic=lambda: now[0]))
+    stored, asked = [5], []
+    calls = SimpleNamespace(checkpoint=lambda _shard: asked.append(now[0]) or Checkpoint(stored[0], "me"))
+    one = keeper(calls, Stop())
+    asked.clear()
+    stored[0] = 7
+    for _ in range(25):
+        now[0] += 1.0
+        one.compare_if_due()
+
+    assert [120.0, 122.0, 124.0] == asked

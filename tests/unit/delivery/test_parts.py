@@ -7,7 +7,7 @@ import time
 import pytest
 
 from sls_siem.codec.model import Span
-from sls_siem.delivery.checkpoint import CheckpointMovedError, CheckpointSaver
+from sls_siem.delivery.checkpoint import LATE_S, SUSPECT_S, CheckpointMovedError, CheckpointSaver
 from sls_siem.delivery.gate import Pause
 from sls_siem.delivery.ledger import Ledger
 from sls_siem.delivery.limits import RateLimit
@@ -325,14 +325,40 @@ def test_a_save_whose_answer_got_lost_is_not_taken_for_somebody_else() -> None:
     assert 5 == checkpoint.saved
 
 
-def test_a_checkpoint_moved_under_our_own_name_is_noticed() -> None:
+def test_a_checkpoint_moved_under_our_own_name_again_and_again_is_noticed() -> None:
     clock, stored = Clock(), Stored()
     checkpoint = saver(stored, clock)
     checkpoint.save(5)
     stored.value = Checkpoint(7, "me")
+    checkpoint.compare()
+    checkpoint.save(8)
+    clock.now += LATE_S
+    stored.value = Checkpoint(9, "me")
 
     with pytest.raises(CheckpointMovedError, match="consumer_name"):
         checkpoint.compare()
+
+
+@pytest.mark.parametrize("after_s", [0.0, 3600.0])
+def test_late_saves_of_a_predecessor_are_not_taken_for_another_process(
+    after_s: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A process was killed with saves on the way; the service carries them out after its successor has started."""
+    clock, stored = Clock(), Stored()
+    stored.value = Checkpoint(5, "me")
+    checkpoint = saver(stored, clock)
+    checkpoint.load()
+    clock.now += after_s
+    for position in (7, 3):
+        checkpoint.save(6)
+        stored.value = Checkpoint(position, "me")
+        checkpoint.compare()
+        clock.now += LATE_S - 1
+    clock.now += 3600
+    checkpoint.compare()
+
+    assert 2 == caplog.text.count("predecessor")
+    assert checkpoint.pending(6)
 
 
 def test_a_checkpoint_that_a_late_save_put_back_is_saved_again() -> None:
@@ -346,6 +372,19 @@ def test_a_checkpoint_that_a_late_save_put_back_is_saved_again() -> None:
     checkpoint.compare()
 
     assert checkpoint.pending(9)
+
+
+def test_after_a_save_that_is_not_ours_the_checkpoint_is_looked_at_closely_for_a_while() -> None:
+    clock, stored = Clock(), Stored()
+    checkpoint = saver(stored, clock)
+    checkpoint.save(5)
+    assert not checkpoint.suspicious
+    stored.value = Checkpoint(7, "me")
+    checkpoint.compare()
+
+    assert checkpoint.suspicious
+    clock.now += SUSPECT_S
+    assert not checkpoint.suspicious
 
 
 def test_a_checkpoint_moved_by_another_consumer_is_the_memberships_affair() -> None:

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sls_siem.codec.model import Batch, Span
-from sls_siem.delivery.progress import Item, Job, Progress
+from sls_siem.delivery.job import Item, Job
+from sls_siem.delivery.progress import Progress
 from sls_siem.siem.output import Report
 
 BASE = 1000
@@ -479,3 +480,12 @@ def test_growth_is_learned_from_batches_that_were_handed_over_whole() -> None:
     progress.put(progress.next_job(), batch(BASE + 30, 1), 1000, held=0)
     progress.abandoned(progress.take(0))
     assert 1.6 == pytest.approx(progress.growth, abs=0.01)
+
+
+def test_groups_of_a_logstore_made_anew_are_not_asked_for_one_by_one() -> None:
+    progress = progress_at(1000)
+    progress.read_again(alone_until=1001)
+    assert progress.next_job().alone
+    progress.restart(5)
+
+    assert (5, False) == (progress.next_job().position, progress.next_job().alone)

@@ -504,6 +504,41 @@ def test_a_group_that_cannot_be_walked_is_pulled_again_then_alone_then_given_up(
     assert (BASE + 1, True) in pulls or (BASE, True) in pulls
 
 
+def test_a_sent_group_that_cannot_be_walked_when_it_is_read_again_is_given_up_once(tmp_path: Path) -> None:
+    """Its bytes differ from those that were sent before; its neighbours in the lost payload are sent again."""
+    one = Setting(tmp_path)
+    broken = b"\x0a\x7f"
+    data = {BASE: group("a"), BASE + 1: group("b"), BASE + 2: group("c")}
+    kept: list[object] = []
+    one.lane.script = [lambda _payload, token: kept.append(token) or Report()]
+    one.queue(list(data.values()))
+    one.thread.start()
+    until(lambda: one.progress.reading_position == BASE + 3 and one.progress.next_job().position == BASE + 3 and kept)
+    data[BASE + 1] = broken
+    one.progress.report(Report(lost=tuple(kept), in_order=True))
+    pulls: list[tuple[int, bool]] = []
+
+    def serve() -> bool:
+        job = one.progress.next_job()
+        if job is not None and job.again is not None and not one.progress._queue:
+            pulls.append((job.position, job.alone))
+            last = job.position + 1 if job.alone else job.end
+            body = b"".join(b"\x0a" + _varint(len(data[p])) + data[p] for p in range(job.position, last))
+            groups = last - job.position
+            batch = Batch(0, job.position, last, groups, body, skip=job.skip, limit=job.limit)
+            held = job.skip if broken in body else count_events(body)
+            one.progress.put(job, batch, len(body), held=held)
+        return one.progress.position == BASE + 3 or len(pulls) > 50
+
+    until(serve)
+    one.end()
+
+    assert ["a", "c"] == seqs(one.lane)
+    assert [BASE + 1] == [letter.position for letter in one.letters.letters()]
+    assert [(BASE, False), (BASE, False), (BASE, True), (BASE + 1, True)] == pulls[:4]
+    assert BASE + 3 == one.progress.position
+
+
 def test_no_send_starts_without_a_lease(tmp_path: Path) -> None:
     one = Setting(tmp_path)
     one.lease.ok = False
@@ -541,3 +576,16 @@ def test_the_speed_limit_holds_from_the_first_payload_on(tmp_path: Path) -> None
     one.run_until(lambda: one.progress.position == BASE + 1)
 
     assert time.monotonic() - started >= 0.25
+
+
+def test_a_stop_ends_the_wait_for_a_speed_limit_so_that_what_was_sent_can_settle(tmp_path: Path) -> None:
+    one = Setting(tmp_path, events_per_s=0.01)
+    one.queue([group("a"), group("b")])
+    one.thread.start()
+    until(lambda: "speed limit" in one.pulse.why)
+    one.stop.drain(20)
+    one.progress.wake()
+    one.thread.join(10)
+
+    assert (True, True) == (one.lane.finished, one.lane.closed)
+    assert [] == one.lane.sent
