@@ -173,9 +173,11 @@ def _(world: World, random: Random, happening: Happening) -> Course:
 
 @kind("relp-answers-lost", SIEM, outputs=(RELP,), repeats=True, weight=2)
 def _(world: World, random: Random, happening: Happening) -> Course:
-    """Stored and never answered; some time later the connection breaks."""
-    yield from inject(world, happening, 0.5, "ack_lost", frames=random.randint(1, 5), **_when(random))
-    receiver(world).drop_connections(reset=random.random() < 0.5)
+    """Stored and never answered; some time later the connection breaks, also when the course is cut off."""
+    try:
+        yield from inject(world, happening, 0.5, "ack_lost", frames=random.randint(1, 5), **_when(random))
+    finally:
+        receiver(world).drop_connections(reset=random.random() < 0.5)
     yield 0.1
 
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from sls_siem.emulator.relp import RelpEmulator
+from sls_siem.emulator.relp_frames import RelpFrame
+from tests.e2e.harness import until
 from tests.faults import campaign, report
 from tests.faults.broken import Break, broken_copy
 from tests.faults.nursery import Nursery
-from tests.faults.schedule import RELP, draw
+from tests.faults.schedule import KINDS, RELP, Happening, draw
+from tests.faults.world import World
 
 pytestmark = pytest.mark.e2e
 
@@ -136,3 +142,21 @@ def test_a_failing_schedule_shrinks_to_the_fault_that_is_needed(
     shrunk = campaign.shrink(failed, executed=True)
     assert (needed,) == shrunk
     assert f"--only {needed}" in campaign.command(seed, RELP, 0, shrunk)
+
+
+def test_answers_that_are_lost_break_their_connection_also_when_time_is_up(tmp_path: Path) -> None:
+    """Else the agent waits its 90 s for them, longer than the quiet phase."""
+    world = World(draw(1, RELP, 0), tmp_path)
+    assert isinstance(world.siem, RelpEmulator)
+    kind = "relp-answers-lost"
+    with world.siem:
+        course = KINDS[kind].begin(world, Random(1), Happening(0, kind, 0.0))
+        next(course)
+        with socket.create_connection(("127.0.0.1", world.siem.port), 10) as sock:
+            sock.sendall(RelpFrame(1, "open", b"relp_version=0\ncommands=syslog").encode())
+            frames = [RelpFrame(number, "syslog", b"<13>1 - - - - - - " + b"x" * 700) for number in range(2, 130)]
+            sock.sendall(b"".join(frame.encode() for frame in frames))
+            until(lambda: next(course) and world.siem.strikes(), 20)
+            assert not world.siem.connections()
+            course.close()
+            until(world.siem.connections, 20)
