@@ -146,6 +146,10 @@ class AgentProcess:
     def resident_bytes(self) -> int:
         return int(self._process_status("VmRSS").split()[0]) * 1024
 
+    def peak_bytes(self) -> int:
+        """The most that was resident so far."""
+        return int(self._process_status("VmHWM").split()[0]) * 1024
+
     def _catches(self, number: signal.Signals) -> bool:
         """Say if a handler is set up for a signal: mask SigCgt of proc_pid_status(5)."""
         return bool(int(self._process_status("SigCgt"), 16) >> (number - 1) & 1)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from sls_siem.dead_letter import FILE_NAME
 from sls_siem.emulator.hec_objects import find_id
 from sls_siem.emulator.loggroups import count_logs, encode_list
 from sls_siem.emulator.sls import SlsEmulator, StoredGroup
+from sls_siem.emulator.sls.cursors import to_position
 from sls_siem.emulator.sls.history import Save
 from sls_siem.emulator.store import EventStore, event_digest
 from tests.e2e.harness import GROUP
@@ -40,6 +42,10 @@ _BARE: dict[str, Callable[[bytes], bytes]] = {
     "lf": lambda event: event[:-1],
     "octet-counting": lambda event: event.split(b" ", 1)[1],
 }
+
+
+_position_of = lru_cache(maxsize=1000)(to_position)
+"""Asked for every shard with every look at the world."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +172,7 @@ class Obligations:
 
     def _position(self, shard: int) -> int | None:
         group = self._sls.store.consumer_groups.get(GROUP)
-        return None if group is None else group.checkpoint(shard).position
+        return None if group is None else _position_of(group.checkpoint(shard).cursor)
 
     def in_flight(self) -> int:
         """Logs that no saved checkpoint has passed."""

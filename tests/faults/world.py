@@ -38,6 +38,7 @@ GROUP_TIMEOUT_S = 4.0
 WINDOW_BYTES = 16 << 20
 MOST_RESIDENT = WINDOW_BYTES + 80 * 1024 * 1024
 TICK_S = 0.04
+WATCH_S = 2.0
 STALL_S = 0.5
 SOURCE_SEEDS = 2
 START_S, FEED_S, ALL_STRUCK_S, QUIET_S, FRESH_S, STOP_S = 25.0, 3.5, 14.0, 75.0, 20.0, 25.0
@@ -191,7 +192,7 @@ class Agents:
             for agent in self.all.values():
                 if agent.running():
                     with contextlib.suppress(OSError, AssertionError):
-                        self.peak_bytes = max(self.peak_bytes, agent.resident_bytes())
+                        self.peak_bytes = max(self.peak_bytes, agent.peak_bytes())
                         self.commands.add(Path(f"/proc/{agent.process.pid}/cmdline").read_text())
                         self.commands.update(told_to_children(agent.process.pid))
 
@@ -325,8 +326,8 @@ class World:
 
     def _make_agents(self) -> Agents:
         if any(fault.kind == "clock-stepped" for fault in self.schedule.faults):
-            return Agents(self._folder, self._tables(), seconds=0.5, environ=self.clock.environ())
-        return Agents(self._folder, self._tables(), seconds=0.5, nursery=self._nursery)
+            return Agents(self._folder, self._tables(), seconds=WATCH_S, environ=self.clock.environ())
+        return Agents(self._folder, self._tables(), seconds=WATCH_S, nursery=self._nursery)
 
     def _begin(self) -> None:
         for instance in range(1, self.schedule.agents + 1):
