@@ -11,9 +11,10 @@ import pytest
 from sls_siem.emulator.hec_records import RequestRecord
 from sls_siem.emulator.sls.history import Save
 from sls_siem.emulator.sls.shard import MAX_ANSWER_BYTES
+from sls_siem.emulator.syslog_inbox import ConnectionRecord
 from tests.e2e.harness import until
 from tests.faults.kinds_sls import group_of
-from tests.faults.verdict import answered_once_s, backwards, late_requests
+from tests.faults.verdict import answered_once_s, backwards, late_requests, read_out_s
 from tests.faults.world import told_to_children
 
 LONGEST_S = 3.5
@@ -78,6 +79,17 @@ def test_ack_ids_are_doubtful_until_each_channel_of_before_was_answered_once() -
     assert answered_once_s([*before, request(3.0), request(3.5), request(9.0, channel="new")], 2.0) == 3.0
     assert answered_once_s([*before, request(8.0, channel="b"), request(3.0)], 2.0) == 8.0
     assert answered_once_s([*before, request(3.0, path="/services/collector/ack")], 2.0) == 2.0
+
+
+def connection(at_s: float, ended_s: float) -> ConnectionRecord:
+    return ConnectionRecord(1, "", 0, 0, "peer-fin", b"", at_s, ended_s)
+
+
+def test_a_dead_process_explains_what_a_receiver_reads_out_of_its_connections() -> None:
+    assert read_out_s([], 10.0) == 10.0
+    assert read_out_s([connection(9.0, 11.5), connection(8.0, 10.5)], 10.0) == 11.5
+    # Those of before, those of after, and those of processes that live on.
+    assert read_out_s([connection(8.0, 9.0), connection(10.1, 11.0), connection(9.0, 30.0)], 10.0) == 10.0
 
 
 def test_what_a_child_is_told_is_seen() -> None:

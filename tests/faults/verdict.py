@@ -13,14 +13,16 @@ from sls_siem.emulator.hec import HecEmulator
 from sls_siem.emulator.hec_records import RequestRecord
 from sls_siem.emulator.sls.history import Save
 from sls_siem.emulator.store import event_digest
+from sls_siem.emulator.syslog_inbox import ConnectionRecord
 from tests.faults.oracle import NOTICE, Letter, without_fields
-from tests.faults.schedule import HEC_ACK, KINDS, PLAIN, SIEM, SLS, Happening
+from tests.faults.schedule import HEC_ACK, KINDS, PLAIN, PROCESS, SIEM, SLS, Happening
 
 if TYPE_CHECKING:
     from tests.faults.world import World
 
 SLACK_S, DRAIN_S = 1.0, 4.0
 AFTER_STALL_S = 6.0
+READ_OUT_S = 5.0
 ON_ITS_WAY_S = 0.3
 NEAR_S, DAY_S = 6.0, 86_400.0
 RAN_OUT = r"shard (\d+): not everything was settled .* from position (\d+)"
@@ -193,6 +195,14 @@ def _prolong(world: World, faults: list[Happening]) -> None:
             fault.ended_s = max(fault.ended_s, last[fault.injected] + SLACK_S)
         if fault.ended_s is not None and _makes_ack_ids_doubtful(world, fault):
             fault.ended_s = max(fault.ended_s, answered_once_s(world.siem.requests(), fault.ended_s) + SLACK_S)
+        if fault.ended_s is not None and KINDS[fault.kind].side == PROCESS and not isinstance(world.siem, HecEmulator):
+            fault.ended_s = read_out_s(world.siem.connections(), fault.ended_s)
+
+
+def read_out_s(connections: Iterable[ConnectionRecord], ended_s: float) -> float:
+    """When a receiver had read what processes left in its kernel that ended at `ended_s`, on a busy machine."""
+    left = [one.ended_s for one in connections if one.at_s <= ended_s < one.ended_s <= ended_s + READ_OUT_S]
+    return max(left, default=ended_s)
 
 
 def _makes_ack_ids_doubtful(world: World, fault: Happening) -> bool:
