@@ -14,7 +14,7 @@ from sls_siem.emulator.sls.shard import MAX_ANSWER_BYTES
 from sls_siem.emulator.syslog_inbox import ConnectionRecord
 from tests.e2e.harness import until
 from tests.faults.kinds_sls import group_of
-from tests.faults.verdict import answered_once_s, backwards, late_requests, read_out_s
+from tests.faults.verdict import again_from, answered_once_s, backwards, late_requests, read_out_s
 from tests.faults.world import told_to_children
 
 LONGEST_S = 3.5
@@ -79,6 +79,13 @@ def test_ack_ids_are_doubtful_until_each_channel_of_before_was_answered_once() -
     assert answered_once_s([*before, request(3.0), request(3.5), request(9.0, channel="new")], 2.0) == 3.0
     assert answered_once_s([*before, request(8.0, channel="b"), request(3.0)], 2.0) == 8.0
     assert answered_once_s([*before, request(3.0, path="/services/collector/ack")], 2.0) == 2.0
+
+
+def test_an_agent_says_from_where_on_logs_may_come_again() -> None:
+    left = "WARNING shard {}: not everything was settled when the shard was left: what was sent from position {} on\n"
+    gone = "ERROR   shard 0: retention removed 4 log groups: asked for position 30, the oldest there is 34. Raise\n"
+
+    assert again_from([left.format(1, 70) + gone, left.format(1, 60), "INFO    draining\n"]) == {0: 34, 1: 60}
 
 
 def connection(at_s: float, ended_s: float) -> ConnectionRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import time
@@ -25,7 +26,11 @@ AFTER_STALL_S = 6.0
 READ_OUT_S = 5.0
 ON_ITS_WAY_S = 0.3
 NEAR_S, DAY_S = 6.0, 86_400.0
-RAN_OUT = r"shard (\d+): not everything was settled .* from position (\d+)"
+AGAIN_FROM = (
+    r"shard (\d+): not everything was settled .* from position (\d+)",
+    # How many events were in what retention removed is not known, so that what was to be sent again is sent whole.
+    r"shard (\d+): retention removed .* the oldest there is (\d+)",
+)
 SIDE_LEAST = 3
 REFUSING = {
     "hec-partial",
@@ -154,15 +159,15 @@ def _unexplained(world: World) -> Iterator[str]:
     lose their leases.
 
     One more explanation: a hand-over that ran out of time in an outage ends at a checkpoint, and the group there was
-    sent in part; a checkpoint cannot stand inside a group. And where the machine was too slow for `drain_s`, the agent
-    must have said from which position on it is.
+    sent in part; a checkpoint cannot stand inside a group. And where the machine was too slow for `drain_s`, or
+    retention met what was to be sent again, the agent must have said from which position on it is.
     """
     faults = [fault for fault in world.schedule.faults if fault.struck_s is not None]
     _prolong(world, faults)
     repeating = [fault for fault in faults if KINDS[fault.kind].repeats or _makes_ack_ids_doubtful(world, fault)]
     outages = [fault for fault in faults if KINDS[fault.kind].side == SIEM]
     saved = {(save.shard, save.new) for save in world.sls.history.saves if not save.refused}
-    ran_out = _ran_out(world)
+    doubtful = again_from([agent.log() for agent in world.agents.all.values()])
     bad = []
     for event_id in filter(None, world.siem.store.duplicates()):
         times = [arrival.at_s for arrival in world.siem.store.arrivals(event_id)]
@@ -171,19 +176,18 @@ def _unexplained(world: World) -> Iterator[str]:
         if not _between(repeating, min(times) - SLACK_S, max(times)) and not (
             (cut and _between(outages, min(times) - DRAIN_S - SLACK_S, max(times)))
             or _stalled(world, min(times), max(times))
-            or (position.isdecimal() and int(position) >= ran_out.get(int(shard), int(position) + 1))
+            or (position.isdecimal() and int(position) >= doubtful.get(int(shard), int(position) + 1))
         ):
             bad.append(event_id)
     if bad:
         yield f"{len(bad)} logs arrived twice and no fault explains it: {bad[:5]}; {_story(world, bad[0])}"
 
 
-def _ran_out(world: World) -> dict[int, int]:
-    """Lowest position, by shard, from which on agents said that a drain ran out of time."""
+def again_from(logs: Iterable[str]) -> dict[int, int]:
+    """Lowest position, by shard, from which on agents said in their logs that events may come again."""
     found: dict[int, int] = {}
-    for agent in world.agents.all.values():
-        for shard, position in re.findall(RAN_OUT, agent.log()):
-            found[int(shard)] = min(found.get(int(shard), int(position)), int(position))
+    for shard, position in itertools.chain(*(re.findall(pattern, log) for pattern in AGAIN_FROM for log in logs)):
+        found[int(shard)] = min(found.get(int(shard), int(position)), int(position))
     return found
 
 
