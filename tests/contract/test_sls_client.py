@@ -22,6 +22,7 @@ from sls_siem.errors import (
     SourceError,
     TransientSourceError,
 )
+from sls_siem.sls import exchange
 from sls_siem.sls.client import SlsClient
 from sls_siem.sls.credentials import AccessKeySource
 from sls_siem.sls.model import Checkpoint, ConsumerGroup
@@ -69,6 +70,14 @@ def open_session():
 @pytest.fixture
 def session(sls, open_session):
     return open_session(sls)
+
+
+def key_in(folder, secret):
+    """Write a key where the agent looks for it; returns the environment that says where."""
+    folder.mkdir(exist_ok=True)
+    (folder / "sls-access-key-id").write_text("key-id")
+    (folder / "sls-access-key-secret").write_text(secret)
+    return {"RUNTIME_DIRECTORY": str(folder.parent)}
 
 
 def groups(*numbers):
@@ -266,6 +275,66 @@ def test_sessions_of_many_threads_sign_with_version_1_at_the_same_time(sls, open
     assert failures == []
 
 
+@pytest.fixture
+def signatures(monkeypatch):
+    made = []
+    sign = exchange.Signer.sign
+
+    def counted(signer, method, path, *rest):
+        made.append(path)
+        sign(signer, method, path, *rest)
+
+    monkeypatch.setattr(exchange.Signer, "sign", counted)
+    return made
+
+
+@pytest.mark.parametrize("region", ["cn-test", None])
+def test_the_same_pull_is_signed_once(sls, open_session, signatures, region):
+    session = open_session(sls, region=region)
+    end = sls.store.shard(0).end
+    for _ in range(3):
+        assert session.pull(0, end).groups == 0
+    assert len(signatures) == 1
+
+    placed = sls.store.append(0, groups(1, 2, 3))
+    assert [session.pull(0, end).groups, session.pull(0, end + 3).groups] == [3, 0]
+    assert [session.pull(0, end, end_position=end + 2).groups, session.pull(0, end, count=1).groups] == [2, 1]
+    assert (placed.position, len(signatures)) == (end, 4)
+
+
+def test_a_signature_is_not_used_for_ever(sls, session, signatures, monkeypatch):
+    monkeypatch.setattr(exchange, "SIGNED_S", 0.3)
+    end = sls.store.shard(0).end
+    session.pull(0, end)
+    time.sleep(0.35)
+    session.pull(0, end)
+
+    assert len(signatures) == 2
+
+
+def test_what_was_refused_is_signed_anew(sls, session, signatures):
+    end = sls.store.shard(0).end
+    session.pull(0, end)
+    sls.settings.skew_s = 3600.0
+    with pytest.raises(TransientSourceError, match="RequestTimeExpired"):
+        session.pull(0, end)
+    sls.settings.skew_s = 0.0
+    session.pull(0, end)
+
+    assert len(signatures) == 2
+
+
+def test_a_rotated_key_signs_a_pull_anew(sls, tmp_path, open_session, signatures):
+    session = open_session(sls, environ=key_in(tmp_path / "credentials", "key-secret"))
+    end = sls.store.shard(0).end
+    session.pull(0, end)
+    sls.add_key("key-id", "rotated")
+    key_in(tmp_path / "credentials", "rotated")
+    session.pull(0, end)
+
+    assert len(signatures) == 2
+
+
 def test_speaks_tls_with_an_authority_of_its_own(tmp_path, open_session):
     certificates = Certificates(tmp_path)
     tls = server_context(certificates.server)
@@ -309,14 +378,10 @@ def test_a_wrong_key_is_told_without_showing_it(sls, open_session, environ, code
 
 
 def test_a_rotated_key_is_found_without_a_failed_call(sls, tmp_path, open_session):
-    folder = tmp_path / "credentials"
-    folder.mkdir()
-    (folder / "sls-access-key-id").write_text("key-id")
-    (folder / "sls-access-key-secret").write_text("key-secret")
-    session = open_session(sls, environ={"RUNTIME_DIRECTORY": str(tmp_path)})
+    session = open_session(sls, environ=key_in(tmp_path / "credentials", "key-secret"))
     session.list_shards()
     sls.add_key("key-id", "rotated")
-    (folder / "sls-access-key-secret").write_text("rotated")
+    key_in(tmp_path / "credentials", "rotated")
 
     assert len(session.list_shards()) == 2
 

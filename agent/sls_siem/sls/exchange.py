@@ -22,6 +22,9 @@ from sls_siem.sls.signing import Signer
 
 API_VERSION = "0.6.0"
 JSON_BYTES = 8 << 20
+SIGNED_S = 30.0
+"""How long a signed request is sent again when the same is asked: the service takes a signature for 15 minutes, by its
+date (SLS API reference, "Common error codes", RequestTimeExpired), and as often as it comes."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,17 @@ class Call:
     headers: Mapping[str, str]
     body: bytes = b""
     repeatable: bool = True
+
+
+@dataclass(frozen=True)
+class _Signed:
+    """A signed request, to be sent until `until_s` of the monotonic clock."""
+
+    call: Call
+    credentials: Credentials
+    target: str
+    headers: Mapping[str, str]
+    until_s: float
 
 
 class Exchanger:
@@ -77,6 +91,7 @@ class Exchanger:
         self._source = credentials
         self._user_agent = user_agent
         self._before_call = before_call
+        self._signed: Optional[_Signed] = None
         self._signer: Optional[Signer] = None
         self._signs_for: Optional[Credentials] = None
         self._date: Optional[str] = None
@@ -99,7 +114,7 @@ class Exchanger:
         """Make a call; only an answer with status 200 comes back.
 
         Args:
-            call: what to ask.
+            call: what to ask; the very same object again, when nothing changed, saves signing it again.
             timeout_s: for all of it.
             max_body: bytes of the answer's body.
 
@@ -140,6 +155,22 @@ class Exchanger:
             raise TransientSourceError(f"{call.text}: {exc}") from exc
 
     def _exchange(self, call: Call, credentials: Credentials, deadline: Deadline, max_body: int) -> HttpAnswer:
+        signed = self._sign(call, credentials)
+        answer = self._connection.exchange(
+            call.method, signed.target, signed.headers, call.body, timeout_s=deadline.remaining(), max_body=max_body
+        )
+        if answer.status != 200:
+            self._signed = None
+        date = answer.headers.get("date")
+        if date is not None:
+            self._date, self._date_seen_at = date, time.time()
+        return answer
+
+    def _sign(self, call: Call, credentials: Credentials) -> _Signed:
+        now = time.monotonic()
+        kept = self._signed
+        if kept is not None and kept.call is call and kept.credentials is credentials and now < kept.until_s:
+            return kept
         headers = {
             "Host": self._host,
             "User-Agent": self._user_agent,
@@ -148,18 +179,8 @@ class Exchanger:
             **call.headers,
         }
         self._signer_for(credentials).sign(call.method, call.path, dict(call.query), headers, call.body)
-        answer = self._connection.exchange(
-            call.method,
-            _target(call.path, call.query),
-            headers,
-            call.body,
-            timeout_s=deadline.remaining(),
-            max_body=max_body,
-        )
-        date = answer.headers.get("date")
-        if date is not None:
-            self._date, self._date_seen_at = date, time.time()
-        return answer
+        self._signed = _Signed(call, credentials, _target(call.path, call.query), headers, now + SIGNED_S)
+        return self._signed
 
     def _signer_for(self, credentials: Credentials) -> Signer:
         if self._signer is None or self._signs_for is not credentials:

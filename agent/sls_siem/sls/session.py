@@ -48,6 +48,7 @@ class Session:
         self._group = f"{self._groups}/{config.consumer_group}"
         self._consumer = config.consumer_name
         self._pull_headers = {"Accept": "application/x-protobuf", "Accept-Encoding": config.compression}
+        self._last_pull: Optional[tuple[object, Call]] = None
         self._pull_query: dict[str, str] = {}
         if config.query:
             self._pull_query = {"pullMode": "scan_on_stream", "query": config.query}
@@ -118,10 +119,10 @@ class Session:
             count: at most so many log groups, 1 to 1000.
             timeout_s: for the whole call.
         """
-        query = {"type": "log", "cursor": to_cursor(position), "count": str(count), **self._pull_query}
-        if end_position is not None:
-            query["end_cursor"] = to_cursor(end_position)
-        call = self._shard_call(f"PullLogs of shard {shard} at {position}", shard, query, self._pull_headers)
+        asked = (shard, position, end_position, count)
+        if self._last_pull is None or asked != self._last_pull[0]:
+            self._last_pull = asked, self._pull_call(*asked)
+        call = self._last_pull[1]
         answer = self._exchanger.call(call, timeout_s=timeout_s, max_body=LARGEST_WIRE_BYTES)
         try:
             return read_pulled(answer, position)
@@ -232,6 +233,12 @@ class Session:
         self._exchanger.call(call, timeout_s=timeout_s)
 
     # --- helpers ---
+
+    def _pull_call(self, shard: int, position: int, end_position: Optional[int], count: int) -> Call:
+        query = {"type": "log", "cursor": to_cursor(position), "count": str(count), **self._pull_query}
+        if end_position is not None:
+            query["end_cursor"] = to_cursor(end_position)
+        return self._shard_call(f"PullLogs of shard {shard} at {position}", shard, query, self._pull_headers)
 
     def _shard_call(
         self, text: str, shard: int, query: Mapping[str, str], headers: Optional[Mapping[str, str]] = None
