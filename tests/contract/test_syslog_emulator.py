@@ -209,6 +209,32 @@ def test_a_slow_reader_loses_nothing(siem: SyslogEmulator, sock: socket.socket) 
     assert siem.store.ids() == ["first", *names(300)]
 
 
+def test_tells_for_how_long_it_had_not_read_everything(siem: SyslogEmulator, sock: socket.socket) -> None:
+    siem.inject("slow", bytes_per_s=2_000, delay_s=60, count=1)
+    sock.sendall(lines("first"))
+    assert wait_until(siem.strikes)
+    sock.sendall(lines(*names(100)))
+    behind_since_s = now_s()
+    time.sleep(0.5)
+    siem.drop_connections()
+    assert wait_until(siem.connections)
+    (record,) = siem.connections()
+
+    assert record.caught_up_s <= behind_since_s + 0.2
+    assert record.ended_s - record.caught_up_s >= 0.3
+
+
+def test_who_has_read_everything_is_not_behind(siem: SyslogEmulator, sock: socket.socket) -> None:
+    time.sleep(0.3)
+    siem.inject("half_open", after_frames=100, delay_s=0.2, count=1)
+    sock.sendall(lines(*names(100)))
+    assert wait_until(siem.connections)
+    (record,) = siem.connections()
+
+    assert 0.2 <= record.ended_s - record.caught_up_s < 0.3 + TIMEOUT_S
+    assert record.caught_up_s - record.at_s >= 0.25
+
+
 def test_closed_as_soon_as_accepted(siem: SyslogEmulator) -> None:
     siem.inject("close_at_accept", count=2)
     endings = []

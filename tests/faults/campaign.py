@@ -147,7 +147,7 @@ def _run(schedule: Schedule, *, counts: bool, keep: Path | None, forked: bool) -
         reasons = [str(exc), *(world.obligations.violations if world else ()), *(world.agents.trouble if world else ())]
     except Exception:  # noqa: BLE001 - a bug of this model is a failed schedule, with its traceback
         reasons = [traceback.format_exc()]
-    if world is not None and counts and (excuse := verdict.too_slow(world) or verdict.without_proof(world)):
+    if reasons and world is not None and counts and (excuse := verdict.too_slow(world) or verdict.without_proof(world)):
         reasons = []
         state, why = VOID, [excuse]
     else:
@@ -155,6 +155,7 @@ def _run(schedule: Schedule, *, counts: bool, keep: Path | None, forked: bool) -
     if state == OK and counts and world is not None and (excuse := verdict.void(world)):
         state, why = VOID, [excuse]
     if state == FAILED and keep is not None:
+        (folder / "told.txt").write_text("" if world is None else world.told())
         shutil.copytree(folder, keep / folder.name, ignore_dangling_symlinks=True, symlinks=True)
     shutil.rmtree(folder, ignore_errors=True)
     outcome = _outcome(schedule, world, state, why, time.monotonic() - began)

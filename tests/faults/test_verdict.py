@@ -14,7 +14,7 @@ from sls_siem.emulator.sls.shard import MAX_ANSWER_BYTES
 from sls_siem.emulator.syslog_inbox import ConnectionRecord
 from tests.e2e.harness import until
 from tests.faults.kinds_sls import group_of
-from tests.faults.verdict import again_from, answered_once_s, backwards, late_requests, read_out_s
+from tests.faults.verdict import again_from, answered_once_s, backwards, late_requests, longest_unread_s, read_out_s
 from tests.faults.world import told_to_children
 
 LONGEST_S = 3.5
@@ -88,8 +88,15 @@ def test_an_agent_says_from_where_on_logs_may_come_again() -> None:
     assert again_from([left.format(1, 70) + gone, left.format(1, 60), "INFO    draining\n"]) == {0: 34, 1: 60}
 
 
-def connection(at_s: float, ended_s: float) -> ConnectionRecord:
-    return ConnectionRecord(1, "", 0, 0, "peer-fin", b"", at_s, ended_s)
+def connection(at_s: float, ended_s: float, *, end: str = "peer-fin", caught_up_s: float = 0.0) -> ConnectionRecord:
+    return ConnectionRecord(1, "", 0, 0, end, b"", at_s, ended_s, caught_up_s)
+
+
+def test_only_a_receiver_that_threw_bytes_away_was_behind() -> None:
+    late, good = connection(1.0, 9.0, caught_up_s=3.0), connection(1.0, 9.0, end="rst", caught_up_s=8.5)
+
+    assert longest_unread_s([]) == longest_unread_s([late]) == 0.0
+    assert longest_unread_s([late, good]) == 0.5
 
 
 def test_a_dead_process_explains_what_a_receiver_reads_out_of_its_connections() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -79,6 +80,10 @@ class Row:
         size = logs or self._random.choice((1, 5, 20, 40))
         first, self._seq = self._seq, self._seq + size
         return generated(self._seed, self._random.randrange(4), first, size), size
+
+
+def _clock_time(moment: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(moment)) + f"{moment % 1:.3f}"[1:]
 
 
 class BrokenPromiseError(AssertionError):
@@ -498,6 +503,23 @@ class World:
         if isinstance(self.siem, HecEmulator):
             plain.append(self.siem.token)
         return plain + [base64.b64encode(secret.encode()).decode().rstrip("=") for secret in plain]
+
+    def told(self) -> str:
+        """What the service and the receiver know, a line for each thing, by the clock of the agents' logs."""
+        told: list[tuple[float, str]] = []
+        for fault in self.schedule.faults:
+            for word, moment in (("struck", fault.struck_s), ("over", fault.ended_s)):
+                told += [] if moment is None else [(moment, f"fault {fault.number} {fault.kind} {word}")]
+        for save in self.sls.history.saves:
+            told.append((save.at + self.boot_s, f"shard {save.shard} saved {save}"))
+        told += [(strike.at_s, str(strike)) for strike in self.siem.strikes()]
+        if isinstance(self.siem, HecEmulator):
+            told += [(request.at_s, str(request)) for request in self.siem.requests()]
+        else:
+            told += [(one.at_s, f"accepted {one.number} from {one.peer}") for one in self.siem.connections()]
+            told += [(one.ended_s, f"ended {dataclasses.replace(one, partial=b'')}") for one in self.siem.connections()]
+        epoch_s = time.time() - now_s()
+        return "".join(f"{_clock_time(moment + epoch_s)} {text[:1000]}\n" for moment, text in sorted(told))
 
     def an_agent(self, random: Random) -> int | None:
         """Pick a running agent; None when there is none."""

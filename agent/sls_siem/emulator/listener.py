@@ -10,11 +10,13 @@ nobody else is given the port.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import select
 import socket
 import ssl
 import struct
+import termios
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -52,6 +54,11 @@ class Connection:
             # Not SSLSocket.shutdown: that takes the TLS state away under the handler's feet. Only the reading half:
             # the other would send a FIN before the RST.
             socket.socket.shutdown(self.sock, socket.SHUT_RD)
+
+    def unread(self) -> int:
+        """Bytes that have come and were not read, as far as the kernel and TLS know."""
+        (count,) = struct.unpack("i", fcntl.ioctl(self.sock, termios.FIONREAD, b"\0\0\0\0"))
+        return int(count) + (self.sock.pending() if isinstance(self.sock, ssl.SSLSocket) else 0)
 
     def recv_into(self, view: Union[bytearray, memoryview], size: int) -> int:
         """Read what is there, at most `size` bytes; 0 at the peer's FIN.

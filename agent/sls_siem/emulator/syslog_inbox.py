@@ -76,6 +76,8 @@ class ConnectionRecord:
         partial: bytes of a last frame that never became whole (not stored).
         at_s: CLOCK_BOOTTIME at accept.
         ended_s: CLOCK_BOOTTIME at its end.
+        caught_up_s: CLOCK_BOOTTIME when everything that had come was last read (syslog only): what was then thrown away
+            unread had come later.
     """
 
     number: int
@@ -86,6 +88,7 @@ class ConnectionRecord:
     partial: bytes
     at_s: float
     ended_s: float
+    caught_up_s: float = 0.0
 
 
 @dataclass(frozen=True)

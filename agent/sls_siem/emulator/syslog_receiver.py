@@ -33,7 +33,7 @@ class Reception:
         self._buffer = bytearray(_READ)
         self._frames = 0
         self._size = 0
-        self._at_s = 0.0
+        self._at_s = self._caught_up_s = connection.at_s
         self._pace = 0.0
         self._pace_until_s = 0.0
         self._dropping = False
@@ -65,6 +65,7 @@ class Reception:
                 partial=self._deframer.partial[:1000],
                 at_s=connection.at_s,
                 ended_s=now_s(),
+                caught_up_s=self._caught_up_s,
             )
         )
 
@@ -110,8 +111,11 @@ class Reception:
         if self._pace and now_s() < self._pace_until_s:
             most = min(most, max(1, int(self._pace * _SLICE_S)))
             self._connection.pause(most / self._pace)
+        waits = not self._connection.unread()
         count = self._connection.recv_into(self._buffer, most)
         self._at_s = now_s()
+        if waits or not self._connection.unread():
+            self._caught_up_s = self._at_s
         return count
 
     def _commit(self, fault: StreamFault, left: list[bytes]) -> bool:
