@@ -257,6 +257,7 @@ def test_takes_over_from_a_maker_that_died_at_once(sls, open_session, timer, sta
 
 def test_takes_over_from_a_maker_that_died_half_way(sls, open_session, timer):
     ends = places(sls, "end")
+    sls.clock.advance(60)
     maker = open_session()
     maker.create_consumer_group(TIMEOUT_S, in_order=False)
     for shard in (3, 2):
@@ -268,6 +269,24 @@ def test_takes_over_from_a_maker_that_died_half_way(sls, open_session, timer):
 
     assert (report.saved, TIMEOUT_S <= timer.slept <= TIMEOUT_S + 1) == ((1, 0), True)
     assert stored(session) == {**ends, 4: None, 5: None}
+
+
+@pytest.mark.parametrize("start", ["begin", "end"])
+def test_a_maker_that_died_half_way_and_was_alone_skips_nothing(sls, open_session, timer, start):
+    """Its successor finds two of four positions, and logs that came before it was there."""
+    sls.clock.advance(60)
+    expected = places(sls, start)
+    maker = open_session()
+    maker.create_consumer_group(TIMEOUT_S, in_order=False)
+    for shard in (3, 2):
+        maker.save_checkpoint(shard, maker.cursor(shard, start), force=True, consumer=STARTER)
+    append_everywhere(sls)
+    sls.clock.advance(300)
+    append_everywhere(sls)
+    session = open_session("other")
+    report = first_start(session, timer, start=start).prepare()
+
+    assert (report.saved, stored(session)) == ((1, 0), expected)
 
 
 def test_a_position_that_appears_at_the_last_moment_is_not_overwritten(sls, open_session, timer):

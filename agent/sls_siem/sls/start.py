@@ -8,6 +8,7 @@ group timeout, then does what is left with the positions that it resolved at fir
 First positions are saved from the highest shard id down, under a consumer name of their own. As long as no other
 name is in the checkpoints, a shard without one below a shard with one was missed; a shard above all of them is
 younger than the group and is read from its begin, as is every shard without a checkpoint once the group is in use.
+What a maker left over that died half way, with nobody there to see, starts where `end` was when it began to save.
 Who has begun to save them finishes that also when told to stop: whoever came next would resolve `end` anew.
 """
 
@@ -31,6 +32,8 @@ POLL_S = 1.0
 FINISH_S = 10.0
 """How long a stop waits at most for first positions that are being saved."""
 MOST_NAMES = 30
+BEFORE_SAVE_S = 5
+"""So long before its first save a maker had resolved its positions, in whole seconds of the service's clock."""
 
 Wait = Callable[[float], bool]
 
@@ -168,7 +171,7 @@ class FirstStart:
         found = _named(configured.name, groups)
         if found is not None or self._created:
             return found or configured
-        if not self._resolve():
+        if not self._resolve(self._start):
             return None
         try:
             self._created = self._calls.create_consumer_group(self._timeout_s, self._in_order)
@@ -200,7 +203,7 @@ class FirstStart:
 
     # --- first positions ---
 
-    def _resolve(self) -> bool:
+    def _resolve(self, start: Union[str, int]) -> bool:
         """Find out, once, where every shard starts; False when told to stop."""
         if self._resolved:
             return True
@@ -209,11 +212,18 @@ class FirstStart:
             if self._wait(0):
                 return False
             try:
-                first[shard.shard] = self._calls.cursor(shard.shard, self._start)
+                first[shard.shard] = self._calls.cursor(shard.shard, start)
             except NotFoundError as exc:
                 _pass_if_shard_ended(exc)
         self._first, self._resolved = first, True
         return True
+
+    def _start_behind(self, stored: Mapping[int, Checkpoint]) -> Union[str, int]:
+        """Where the shards start that a maker has left over: `end` was where it stood when that one began."""
+        begun = [found.update_time for found in stored.values() if found.update_time]
+        if self._start != "end" or not begun:
+            return self._start
+        return min(begun) // 1_000_000 - BEFORE_SAVE_S
 
     def _join(self, group: ConsumerGroup) -> Optional[tuple[int, ...]]:
         """Wait for the first positions of a group that another consumer made; what is missing then is done here."""
@@ -221,7 +231,7 @@ class FirstStart:
             stored = _stored(self._calls.checkpoints())
             if _in_use(stored):
                 return ()
-            if not self._resolve():
+            if not self._resolve(self._start_behind(stored)):
                 return None
             if not _missing(self._first, stored):
                 return ()
