@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 from random import Random
 
 import pytest
 
+from sls_siem.emulator.hec import HecEmulator
 from sls_siem.emulator.hec_records import RequestRecord
 from sls_siem.emulator.sls.history import Save
 from sls_siem.emulator.sls.shard import MAX_ANSWER_BYTES
+from sls_siem.emulator.store import now_s
 from sls_siem.emulator.syslog_inbox import ConnectionRecord
-from tests.e2e.harness import until
+from tests.e2e.harness import AgentProcess, hec_tables, until
 from tests.faults.kinds_sls import group_of
-from tests.faults.verdict import again_from, answered_once_s, backwards, late_requests, longest_unread_s, read_out_s
-from tests.faults.world import told_to_children
+from tests.faults.oracle import Obligations, without_fields
+from tests.faults.schedule import HEC, Happening, Schedule
+from tests.faults.verdict import (
+    again_from,
+    answered_once_s,
+    arrivals,
+    backwards,
+    late_requests,
+    longest_unread_s,
+    read_out_s,
+)
+from tests.faults.world import Agents, World, told_to_children
 
 LONGEST_S = 3.5
 BEATS = [10.0, 12.0]
@@ -86,6 +99,28 @@ def test_an_agent_says_from_where_on_logs_may_come_again() -> None:
     gone = "ERROR   shard 0: retention removed 4 log groups: asked for position 30, the oldest there is 34. Raise\n"
 
     assert again_from([left.format(1, 70) + gone, left.format(1, 60), "INFO    draining\n"]) == {0: 34, 1: 60}
+
+
+def test_what_came_without_its_fields_was_not_removed_by_retention(tmp_path: Path) -> None:
+    refused = Happening(0, "hec-fields-refused", 0.0)
+    world = World(Schedule(0, HEC, 0, 1, 2, "invalid", "lz4", (refused,)), tmp_path)
+    assert isinstance(world.siem, HecEmulator)
+    with world.sls, world.siem:
+        world.agents = Agents(tmp_path, {}, seconds=1.0)
+        world.obligations = Obligations(world.sls, world.siem.store, [], patient=False)
+        token_file = tmp_path / "token"
+        token_file.write_text(world.siem.token)
+        tables = hec_tables(world.sls, [world.siem.url], token_file)
+        world.obligations.configure(AgentProcess(tmp_path, tables).config_path)
+        shard, position = world.append(1, 0)
+        world.obligations.trim(shard, position + 1)
+
+        assert [text.split(" logs")[1] for text in arrivals(world)] == [" removed by retention, and no agent said so"]
+
+        (event,) = world.obligations.expected()[1].values()
+        world.siem.store.add([("", without_fields(event))], request=1, at_s=now_s())
+
+        assert list(arrivals(world)) == []
 
 
 def connection(at_s: float, ended_s: float, *, end: str = "peer-fin", caught_up_s: float = 0.0) -> ConnectionRecord:

@@ -122,7 +122,7 @@ def void(world: World) -> str:
 def violations(world: World) -> list[str]:
     """Everything that is not as promised."""
     found = [*world.obligations.violations, *world.agents.trouble]
-    for check in (_arrivals, _letters, _saves, _lease, _memory, _secrets):
+    for check in (arrivals, _letters, _saves, _lease, _memory, _secrets):
         found += check(world)
     return found
 
@@ -132,17 +132,15 @@ def duplicates(world: World) -> int:
     return sum(count for event_id, count in world.siem.store.duplicates().items() if event_id)
 
 
-def _arrivals(world: World) -> Iterator[str]:
+def arrivals(world: World) -> Iterator[str]:
     digests, _ = world.obligations.expected()
     found = world.siem.store.compare(digests)
     dead, gone = world.obligations.dead(), world.obligations.gone
-    settled = set(dead) | gone
-    lost = [event_id for event_id in found.missing if event_id not in settled]
-    stripped = world.obligations.stripped(lost)
-    lost = sorted(set(lost) - stripped)
-    if lost:
+    absent = {event_id for event_id in found.missing if event_id not in dead}
+    absent -= world.obligations.stripped(absent)
+    if lost := sorted(absent - gone):
         yield f"{len(lost)} logs lost: {lost[:5]}"
-    removed = [event_id for event_id in found.missing if event_id in gone and event_id not in dead]
+    removed = absent & gone
     logs = "".join(agent.log() for agent in world.agents.all.values())
     if removed and "retention removed" not in logs:
         yield f"{len(removed)} logs removed by retention, and no agent said so"
