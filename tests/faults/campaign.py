@@ -147,7 +147,7 @@ def _run(schedule: Schedule, *, counts: bool, keep: Path | None, forked: bool) -
         reasons = [str(exc), *(world.obligations.violations if world else ()), *(world.agents.trouble if world else ())]
     except Exception:  # noqa: BLE001 - a bug of this model is a failed schedule, with its traceback
         reasons = [traceback.format_exc()]
-    if reasons and world is not None and counts and (excuse := verdict.too_slow(world) or verdict.without_proof(world)):
+    if reasons and world is not None and counts and (excuse := verdict.excuse(world, reasons)):
         reasons = []
         state, why = VOID, [excuse]
     else:

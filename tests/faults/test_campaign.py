@@ -149,7 +149,7 @@ def test_answers_that_are_lost_break_their_connection_also_when_time_is_up(tmp_p
     world = World(draw(1, RELP, 0), tmp_path)
     assert isinstance(world.siem, RelpEmulator)
     kind = "relp-answers-lost"
-    with world.siem:
+    with world.sls, world.siem:
         course = KINDS[kind].begin(world, Random(1), Happening(0, kind, 0.0))
         next(course)
         with socket.create_connection(("127.0.0.1", world.siem.port), 10) as sock:

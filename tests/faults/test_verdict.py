@@ -18,12 +18,13 @@ from sls_siem.emulator.syslog_inbox import ConnectionRecord
 from tests.e2e.harness import AgentProcess, hec_tables, until
 from tests.faults.kinds_sls import group_of
 from tests.faults.oracle import Obligations, without_fields
-from tests.faults.schedule import HEC, Happening, Schedule
+from tests.faults.schedule import HEC, RELP, SYSLOG, Happening, Schedule
 from tests.faults.verdict import (
     again_from,
     answered_once_s,
     arrivals,
     backwards,
+    excuse,
     late_requests,
     longest_unread_s,
     read_out_s,
@@ -121,6 +122,22 @@ def test_what_came_without_its_fields_was_not_removed_by_retention(tmp_path: Pat
         world.siem.store.add([("", without_fields(event))], request=1, at_s=now_s())
 
         assert list(arrivals(world)) == []
+
+
+def test_only_a_loss_over_plain_syslog_may_be_nobodys_fault(tmp_path: Path) -> None:
+    loss = ["after 9.0 s:; 3 missing, ['a'], 0 not saved", "checkpoint 4 of shard 0 was saved by c before a was stored"]
+
+    def verdict(output: str, reasons: list[str], stalls: list[tuple[float, float]]) -> str:
+        world = World(Schedule(0, output, 0, 1, 2, "invalid", "lz4", ()), tmp_path)
+        world.stalls = stalls
+        with world.sls, world.siem:
+            return excuse(world, reasons)
+
+    assert verdict(SYSLOG, loss, []) == ""
+    assert verdict(SYSLOG, loss, [(1.0, 9.0)]).startswith("lost, but the machine stood still for 8.0 s")
+    assert verdict(SYSLOG, ["3 logs lost: ['a']"], [(1.0, 9.0)]) != ""
+    assert verdict(SYSLOG, [*loss, "the secret is in a log"], [(1.0, 9.0)]) == ""
+    assert verdict(RELP, loss, [(1.0, 9.0)]) == verdict(HEC, loss, [(1.0, 9.0)]) == ""
 
 
 def connection(at_s: float, ended_s: float, *, end: str = "peer-fin", caught_up_s: float = 0.0) -> ConnectionRecord:
