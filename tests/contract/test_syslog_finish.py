@@ -154,6 +154,30 @@ def test_a_close_notify_before_a_reset_settles_nothing(
     assert lane.finish(5.0) == Report(lost=(0,), in_order=True)
 
 
+@pytest.mark.parametrize("tls", [True, False])
+@pytest.mark.parametrize("delay_s", [0.0, 0.01, 0.2])
+def test_a_reset_that_follows_our_half_close_settles_nothing(
+    lane_to: Callable[..., Lane], certificates: Certificates, monkeypatch: pytest.MonkeyPatch, delay_s: float, tls: bool
+) -> None:
+    """Every byte is in the receiver's kernel, and its process dies before it has read them."""
+    monkeypatch.setattr(stream_lane, "GOOD_AFTER_S", 0.0)
+    context = server_context(certificates.server)
+    finishing = threading.Event()
+
+    def handle(peer: socket.socket) -> None:
+        with context.wrap_socket(peer, server_side=True) if tls else peer as connection:
+            connection.recv(10)
+            assert finishing.wait(10)
+            time.sleep(delay_s)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    lane = lane_to(handle, ca_file=certificates.ca_file if tls else None)
+    lane.send(framed(syslog_frames(0, 300, size=100)), 0)
+    finishing.set()
+
+    assert lane.finish(5.0) == Report(lost=(0,), in_order=True)
+
+
 def test_what_settled_meanwhile_stays_settled_when_the_connection_then_breaks(
     lane_to: Callable[..., Lane], gate: TestGate
 ) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import errno
 import fcntl
+import os
 import select
 import socket
 import ssl
@@ -133,9 +135,20 @@ class Stream:
         return Peer.OPEN
 
     def _receive(self) -> bytes:
-        if self._tls_ended:
-            return socket.socket.recv(self._sock, READ_BYTES)
-        return self._sock.recv(READ_BYTES)
+        """Read something; b"" at the peer's FIN and at nothing else.
+
+        Since Python 3.10 `ssl` tells of an RST as it tells of a FIN, and the error is gone from the socket then. So the
+        bare socket is asked for the end. Where TLS meets it behind what it has just read, it may be either.
+        """
+        sock = self._sock
+        if not isinstance(sock, ssl.SSLSocket) or self._tls_ended:
+            return socket.socket.recv(sock, READ_BYTES)
+        if not (sock.pending() or socket.socket.recv(sock, 1, socket.MSG_PEEK)):
+            return b""
+        data = sock.recv(READ_BYTES)
+        if not data:
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+        return data
 
     def read(self) -> Optional[bytes]:
         """Read what is there: None when nothing is, b"" after the peer's close.
