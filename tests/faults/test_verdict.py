@@ -65,8 +65,10 @@ def test_each_continuation_counts_by_itself() -> None:
     assert late(request(18.0), request(25.0), continued_s=(18.0, 25.0)) == []
 
 
-def save(new: int, *, asked_at: float, shard: int = 0, refused: str = "", forced: bool = False) -> Save:
-    return Save("p/ls", "g", shard, None, new, "c", forced, "c", refused, asked_at)
+def save(
+    new: int, *, asked_at: float, shard: int = 0, refused: str = "", old: int | None = None, late_s: float = 0.0
+) -> Save:
+    return Save("p/ls", "g", shard, old, new, "c", False, "c", refused, asked_at, asked_at + late_s)
 
 
 def test_a_save_goes_backwards_by_the_order_in_which_saves_were_asked_for() -> None:
@@ -79,6 +81,16 @@ def test_a_save_goes_backwards_by_the_order_in_which_saves_were_asked_for() -> N
     assert list(backwards([save(9, asked_at=2.0), save(5, asked_at=1.0), save(6, asked_at=4.0)])) == []
     assert list(backwards([save(9, asked_at=2.0), save(5, asked_at=1.0), wrong_too])) == [wrong_too]
     assert list(backwards([save(9, asked_at=1.0), save(5, asked_at=2.0, refused="no"), save(9, asked_at=3.0)])) == []
+
+
+def test_who_begins_before_a_late_save_is_carried_out_begins_before_it() -> None:
+    """Schedule 401150: a predecessor's save was asked for before its end and carried out after the next one's start."""
+    first, prompt = save(5, asked_at=1.0), save(9, asked_at=2.0, old=5)
+    late_one = save(9, asked_at=2.0, old=5, late_s=0.9)
+
+    assert list(backwards([first, late_one, save(6, asked_at=4.0)])) == []
+    assert list(backwards([first, prompt, wrong := save(6, asked_at=4.0)])) == [wrong]
+    assert list(backwards([first, late_one, wrong := save(4, asked_at=4.0)])) == [wrong]
 
 
 @pytest.mark.parametrize("size", [300_000, MAX_ANSWER_BYTES])

@@ -25,6 +25,7 @@ SLACK_S, DRAIN_S = 1.0, 4.0
 AFTER_STALL_S = 6.0
 READ_OUT_S = 5.0
 WAKING_S = 0.3
+CARRIED_OUT_S = 0.2
 LOSS = re.compile(r"\d+ logs lost|\d+ missing, |^checkpoint .* before .* was stored")
 ON_ITS_WAY_S = 0.3
 NEAR_S, DAY_S = 6.0, 86_400.0
@@ -314,7 +315,8 @@ def backwards(saves: Iterable[Save]) -> Iterator[Save]:
     """Find the saves of a position before the stored one that were asked for later than that.
 
     A service that is slow may carry out a request after its connection broke, and after the next one: that goes
-    backwards too, but not by the agent's doing. Whoever reads the shard from then on begins, and saves, there.
+    backwards too, but not by the agent's doing. Whoever reads the shard from then on begins, and saves, there. And who
+    began between the asking and the carrying out of such a save began at the position before it.
 
     Args:
         saves: in the order in which they were carried out.
@@ -324,7 +326,8 @@ def backwards(saves: Iterable[Save]) -> Iterator[Save]:
         if save.refused or save.forced or save.new is None:
             continue
         before = stored.get(save.shard, save)
-        if save.new < (before.new or 0) and save.asked_at >= before.asked_at:
+        begun_at = before.old if before.at - before.asked_at > CARRIED_OUT_S else before.new
+        if save.new < (begun_at or 0) and save.asked_at >= before.asked_at:
             yield save
         stored[save.shard] = save
 
