@@ -162,9 +162,7 @@ def _head(found: list[Piece]) -> list[str]:
     agents: dict[str, list[Piece]] = defaultdict(list)
     for piece in found:
         agents[piece["agent"]].append(piece)
-    largest = max(agents.values(), key=_counted, default=[])
-    failed = sum(sums["failed"] for piece in largest for sums in piece["outputs"].values())
-    commits = ", ".join(piece["commit"][:7] for piece in largest)
+    largest, newest = max(agents.values(), key=_counted, default=[]), agents[found[-1]["agent"]] if found else []
     return [
         "# Fault schedules",
         "",
@@ -188,14 +186,21 @@ def _head(found: list[Piece]) -> list[str]:
         f"In {total('forked')} of them the agents were forked from a process that had done the imports, in the others",
         f"each was started as a program; the rest is the same. In {total('stalled')} the machine stood still for half",
         "a second or longer, as seen by the schedule's own clock; that explains a duplicate as a lost lease does.",
-        f"{total('excused')} draws over plain TCP and TLS (counted from 7991ac9 on) lost something of which nothing on",
-        "the wire could have told the agent (docs/delivery.md), and were drawn again: the receiver was told to throw",
-        "away what it had not read within `settle_s`, or to close by itself, forget the rest, and so meet a drain.",
+        "A draw over plain TCP and TLS that lost something of which nothing on the wire could have told the agent",
+        "(docs/delivery.md) is drawn again: the receiver was told to throw away what it had not read within",
+        "`settle_s`, or to close by itself, forget the rest, and so meet a drain.",
+        f"Such draws since 7991ac9: {total('excused')}.",
         "",
-        f"The bar is 10,000 schedules without a failure. **One state of `agent/` (commits {commits}) has "
-        f"{_counted(largest):,}, of which {failed:,} failed.**",
+        "The bar is 10,000 schedules without a failure. "
+        f"**One state of `agent/` {_state(largest)}; the newest {_state(newest)}.**",
         "",
     ]
+
+
+def _state(mine: list[Piece]) -> str:
+    failed = sum(sums["failed"] for piece in mine for sums in piece["outputs"].values())
+    commits = ", ".join(piece["commit"][:7] for piece in mine)
+    return f"(commits {commits}) has {_counted(mine):,}, of which {failed:,} failed"
 
 
 def _counted(found: Iterable[Piece]) -> int:

@@ -99,7 +99,8 @@ def test_commits_with_the_same_agent_add_up() -> None:
     same = [record(1, agent="a" * 40), record(6, agent="a" * 40, commit="d" * 40, verdict="failed", reasons=["lost"])]
     text = report.markdown(report.pieces([*same, record(11, agent="b" * 40, commit="e" * 40)]))
 
-    assert "One state of `agent/` (commits ccccccc, ddddddd) has 2, of which 1 failed." in text
+    assert "One state of `agent/` (commits ccccccc, ddddddd) has 2, of which 1 failed" in text
+    assert "the newest (commits eeeeeee) has 1, of which 0 failed." in text
 
 
 def test_a_seed_that_failed_stays_in_the_report_when_it_passes_later() -> None:
