@@ -28,6 +28,7 @@ from tests.faults.verdict import (
     late_requests,
     longest_unread_s,
     read_out_s,
+    second_sigterms,
 )
 from tests.faults.world import Agents, World, told_to_children
 
@@ -150,6 +151,17 @@ def test_only_a_loss_over_plain_syslog_may_be_nobodys_fault(tmp_path: Path) -> N
     assert verdict(SYSLOG, ["3 logs lost: ['a']"], [(1.0, 9.0)]) != ""
     assert verdict(SYSLOG, [*loss, "the secret is in a log"], [(1.0, 9.0)]) == ""
     assert verdict(RELP, loss, [(1.0, 9.0)]) == verdict(HEC, loss, [(1.0, 9.0)]) == ""
+
+
+def test_a_sigterm_that_meets_a_drain_may_end_it() -> None:
+    """Schedule 401401."""
+    faults = [
+        Happening(number, kind, 0.0, struck_s=at_s)
+        for number, (kind, at_s) in enumerate((("sigterm-all", 5.0), ("rst", 5.1), ("sigterm", 1.0), ("sigterm", 5.06)))
+    ]
+
+    assert second_sigterms(faults) == [faults[0], faults[3]]
+    assert second_sigterms(faults[1:3]) == []
 
 
 def connection(at_s: float, ended_s: float, *, end: str = "peer-fin", caught_up_s: float = 0.0) -> ConnectionRecord:

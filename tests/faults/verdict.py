@@ -181,6 +181,7 @@ def _unexplained(world: World) -> Iterator[str]:
     faults = [fault for fault in world.schedule.faults if fault.struck_s is not None]
     _prolong(world, faults)
     repeating = [fault for fault in faults if KINDS[fault.kind].repeats or _makes_ack_ids_doubtful(world, fault)]
+    repeating += second_sigterms(faults)
     outages = [fault for fault in faults if KINDS[fault.kind].side == SIEM]
     saved = {(save.shard, save.new) for save in world.sls.history.saves if not save.refused}
     doubtful = again_from([agent.log() for agent in world.agents.all.values()])
@@ -197,6 +198,12 @@ def _unexplained(world: World) -> Iterator[str]:
             bad.append(event_id)
     if bad:
         yield f"{len(bad)} logs arrived twice and no fault explains it: {bad[:5]}; {_story(world, bad[0])}"
+
+
+def second_sigterms(faults: Iterable[Happening]) -> list[Happening]:
+    """Those SIGTERMs that may have met a drain and ended it at once, unsettled."""
+    terms = sorted((f for f in faults if f.kind.startswith("sigterm")), key=lambda fault: fault.struck_s or 0.0)
+    return [b for a, b in zip(terms, terms[1:]) if (b.struck_s or 0.0) - (a.struck_s or 0.0) <= DRAIN_S]
 
 
 def again_from(logs: Iterable[str]) -> dict[int, int]:
