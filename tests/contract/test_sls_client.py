@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -303,13 +304,16 @@ def test_the_same_pull_is_signed_once(sls, open_session, signatures, region):
 
 
 def test_a_signature_is_not_used_for_ever(sls, session, signatures, monkeypatch):
-    monkeypatch.setattr(exchange, "SIGNED_S", 0.3)
+    now = [100.0]
+    monkeypatch.setattr(exchange, "time", SimpleNamespace(monotonic=lambda: now[0], time=time.time))
     end = sls.store.shard(0).end
-    session.pull(0, end)
-    time.sleep(0.35)
-    session.pull(0, end)
+    made = []
+    for seconds in (0.0, exchange.SIGNED_S - 0.1, 0.1, 1.0):
+        now[0] += seconds
+        session.pull(0, end)
+        made.append(len(signatures))
 
-    assert len(signatures) == 2
+    assert made == [1, 1, 2, 2]
 
 
 def test_what_was_refused_is_signed_anew(sls, session, signatures):

@@ -231,7 +231,7 @@ def test_who_has_read_everything_is_not_behind(siem: SyslogEmulator, sock: socke
     assert wait_until(siem.connections)
     (record,) = siem.connections()
 
-    assert 0.2 <= record.ended_s - record.caught_up_s < 0.3 + TIMEOUT_S
+    assert record.ended_s - record.caught_up_s >= 0.2
     assert record.caught_up_s - record.at_s >= 0.25
 
 

@@ -223,7 +223,12 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("stop", [True, False])
 def test_what_waits_for_a_slow_receiver_is_not_written_after_the_lease_has_ended(
-    lane_to: Callable[..., Lane], unread: tuple[str, Callable[[], None]], written: list[int], gate: TestGate, stop: bool
+    lane_to: Callable[..., Lane],
+    unread: tuple[str, Callable[[], None]],
+    written: list[int],
+    gate: TestGate,
+    monkeypatch: pytest.MonkeyPatch,
+    stop: bool,
 ) -> None:
     url, read_all = unread
     lane = lane_to(url)
@@ -245,7 +250,7 @@ def test_what_waits_for_a_slow_receiver_is_not_written_after_the_lease_has_ended
         writes_when_shut.append(len(written))
         (gate.stopped.set if stop else shut.clear)()
 
-    gate.before_send = ask  # type: ignore[method-assign]
+    monkeypatch.setattr(gate, "before_send", ask)
     thread = threading.Thread(target=end_the_lease)
     thread.start()
     payload = framed(syslog_frames(0, 100, size=100_000), "octet-counting")

@@ -55,6 +55,13 @@ def test_each_call_is_announced_by_itself_however_many_shards_there_are(sls: Sls
     assert (CALL_S, PREPARING) == max(pulse.waits)
 
 
+def until_a_call_failed(agent: Agent) -> None:
+    deadline = time.monotonic() + 20
+    while agent._member._failures < 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 def saved(sls: SlsEmulator) -> int:
     return sum(not save.refused for save in sls.history.saves)
 
@@ -65,10 +72,7 @@ def test_first_positions_that_cannot_be_saved_just_before_a_stop_are_tried_withi
     """What came until the next start would be skipped: with `start = "end"` it begins where the logs end by then."""
     refused = sls.faults.add(Fault("status", call="save_checkpoint", skip=2))
     agent.start()
-    deadline = time.monotonic() + 20
-    while agent._member._failures < 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    until_a_call_failed(agent)
     back = threading.Timer(1.0, sls.faults.remove, (refused,))
     back.start()
     agent.drain(5.0)
@@ -82,10 +86,7 @@ def test_first_positions_that_cannot_be_saved_just_before_a_stop_are_tried_withi
 def test_a_stop_does_not_try_again_what_was_not_begun(sls: SlsEmulator, agent: Agent) -> None:
     sls.faults.add(Fault("status", call="create_group"))
     agent.start()
-    deadline = time.monotonic() + 20
-    while agent._member._failures < 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    until_a_call_failed(agent)
     stopped_at = time.monotonic()
     agent.drain(5.0)
     agent.leave()

@@ -159,16 +159,19 @@ def test_that_an_address_works_for_others_is_told_once_no_lane_fails_there_any_m
 
 
 def test_lanes_that_fail_together_return_together(clock: Clock) -> None:
-    numbers = iter(n / 10 for n in range(10))
+    numbers = iter(n / 10 for n in range(1, 10))
     shared = Rotation(["http://a"], clock, lambda: next(numbers))
     lanes = [shared.attempts() for _ in range(3)]
+    waits = []
     for _ in range(4):
         began = [(each, each.generation(0)) for each in lanes]
         for each, generation in began:
             each.failed(0, generation, DOWN)
+        waits.append([each.choose(0).wait_s for each in lanes])
+        clock.now += waits[-1][0]
 
-        (wait_s,) = {each.choose(0).wait_s for each in lanes}
-        clock.now += wait_s
+    assert [len(set(of_all)) for of_all in waits] == [1, 1, 1, 1]
+    assert [of_all[0] for of_all in waits] == pytest.approx([0.05, 0.2, 0.6, 1.6])
 
 
 def test_a_lane_in_its_own_pause_tries_once_when_the_address_recovers(
