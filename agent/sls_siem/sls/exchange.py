@@ -24,7 +24,7 @@ API_VERSION = "0.6.0"
 JSON_BYTES = 8 << 20
 SIGNED_S = 30.0
 """How long a signed request is sent again when the same is asked: the service takes a signature for 15 minutes, by its
-date (SLS API reference, "Common error codes", RequestTimeExpired), and as often as it comes."""
+date (SLS API reference, "Common error codes", RequestTimeExpired); nowhere does it say that it takes it only once."""
 
 
 @dataclass(frozen=True)
