@@ -94,6 +94,15 @@ def test_who_begins_before_a_late_save_is_carried_out_begins_before_it() -> None
     assert list(backwards([first, late_one, wrong := save(4, asked_at=4.0)])) == [wrong]
 
 
+def test_two_saves_may_come_late_one_behind_the_other() -> None:
+    """Schedule 501280: a save whose connection broke was asked for again, and both were carried out after the next."""
+    before = [save(5, asked_at=1.0), save(9, asked_at=2.0, old=5)]
+    late_ones = [save(7, asked_at=1.8, old=9, late_s=0.5), save(7, asked_at=1.9, old=7, late_s=0.5)]
+
+    assert list(backwards([*before, *late_ones, save(8, asked_at=2.5, old=7)])) == []
+    assert list(backwards([*before, *late_ones, wrong := save(6, asked_at=2.5, old=7)])) == [wrong]
+
+
 @pytest.mark.parametrize("size", [300_000, MAX_ANSWER_BYTES])
 def test_the_largest_group_has_exactly_that_size(size: int) -> None:
     assert size == len(group_of(size, Random(7)))

@@ -323,7 +323,8 @@ def backwards(saves: Iterable[Save]) -> Iterator[Save]:
 
     A service that is slow may carry out a request after its connection broke, and after the next one: that goes
     backwards too, but not by the agent's doing. Whoever reads the shard from then on begins, and saves, there. And who
-    began between the asking and the carrying out of such a save began at the position before it.
+    began between the asking and the carrying out of such a save began at the position before it. Several in a row may
+    come so late.
 
     Args:
         saves: in the order in which they were carried out.
@@ -333,8 +334,9 @@ def backwards(saves: Iterable[Save]) -> Iterator[Save]:
         if save.refused or save.forced or save.new is None:
             continue
         before = stored.get(save.shard, save)
-        begun_at = before.old if before.at - before.asked_at > CARRIED_OUT_S else before.new
-        if save.new < (begun_at or 0) and save.asked_at >= before.asked_at:
+        late = before.at - before.asked_at > CARRIED_OUT_S
+        begun_at = min(before.old or 0, before.new or 0) if late else before.new or 0
+        if save.new < begun_at and save.asked_at >= before.asked_at:
             yield save
         stored[save.shard] = save
 
