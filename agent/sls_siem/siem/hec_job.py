@@ -52,15 +52,17 @@ class Job:
             return False
         channel = self._book.channel(index)
         self._taken[channel.guid, ack_id] = piece
-        self._proof.followed(channel)
+        self._proof.followed(channel, ack_id)
         return True
 
     def in_doubt(self, index: int) -> list[Piece]:
         """Note that an ackId may have been drawn untold; returns what has to be sent again for that."""
         if self._book is None:
             return []
-        guid = self._book.channel(index).guid
-        return [self._taken.pop((guid, ack_id)) for ack_id in self._book.untold(index, self.receipt)]
+        channel = self._book.channel(index)
+        ack_ids = self._book.untold(index, self.receipt)
+        self._proof.doubted(channel, ack_ids)
+        return [self._taken.pop((channel.guid, ack_id)) for ack_id in ack_ids]
 
     def refused(self, index: int, piece: Piece, answer: Answer) -> list[Piece]:
         """Note what an answer that is no acceptance has taken; returns what has to be sent again for that."""

@@ -3,7 +3,8 @@
 An indexer takes the requests of a channel in order. So when it acknowledges a later request of the same channel, which
 had drawn an ackId before, what it took in between is stored as well: after a restart it could not give an id that
 passes for a new one (`hec_acks`). Where no later request follows, one event is sent again to get an ackId; where that
-goes out on another channel, all of them. Splunk 10.4.3 tells an ackId with a partial accept: nothing is to be proven.
+goes out on another channel, all of them. An ackId that is no longer waited for proves nothing any more. Splunk 10.4.3
+tells an ackId with a partial accept: nothing is to be proven.
 
 Which of several indexers behind one address took a prefix, only that ackId shows: without it, a balancer that is not
 sticky for a moment and an indexer that dies in the next can lose one.
@@ -11,7 +12,9 @@ sticky for a moment and an indexer that dies in the next can lose one.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Optional
 
 from sls_siem.siem.hec_acks import AckBook, Channel
 from sls_siem.siem.hec_pieces import Piece
@@ -21,7 +24,7 @@ from sls_siem.siem.hec_pieces import Piece
 class _Prefix:
     channel: Channel
     piece: Piece
-    proven: bool = False
+    proof: Optional[int] = None
     witness: bool = False
 
 
@@ -35,23 +38,30 @@ class Proof:
         """Note a prefix that was taken on a channel."""
         self._prefixes.append(_Prefix(channel, piece))
 
-    def followed(self, channel: Channel) -> None:
-        """A later request drew an ackId on this channel, and the payload waits for it."""
+    def followed(self, channel: Channel, ack_id: int) -> None:
+        """A later request drew this ackId on this channel, and the payload waits for it."""
         for prefix in self._prefixes:
-            prefix.proven = prefix.proven or prefix.channel is channel
+            if prefix.channel is channel:
+                prefix.proof = ack_id
+
+    def doubted(self, channel: Channel, ack_ids: Collection[int]) -> None:
+        """The payload waits for these ackIds of this channel no longer."""
+        for prefix in self._prefixes:
+            if prefix.channel is channel and prefix.proof in ack_ids:
+                prefix.proof = None
 
     def missing(self, book: AckBook) -> list[Piece]:
         """Tell what to send again, now that everything else of the payload is sent."""
         found: list[Piece] = []
         kept: list[_Prefix] = []
         for prefix in self._prefixes:
-            if prefix.proven:
-                continue
-            if prefix.witness or not book.in_use(prefix.channel):
+            if prefix.proof is not None:
+                kept.append(prefix)
+            elif prefix.witness or not book.in_use(prefix.channel):
                 found.append(prefix.piece)
-                continue
-            prefix.witness = True
-            kept.append(prefix)
-            found += prefix.piece.run(prefix.piece.events - 1, prefix.piece.events)
+            else:
+                prefix.witness = True
+                kept.append(prefix)
+                found += prefix.piece.run(prefix.piece.events - 1, prefix.piece.events)
         self._prefixes = kept
         return found

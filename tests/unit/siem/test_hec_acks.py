@@ -159,10 +159,11 @@ def test_no_true_of_another_request_ever_settles_one(steps: list[tuple[str, int]
     for number, (step, indexer) in enumerate(steps):
         channel, receipt = book.channel(0), book.begin(number)
         if step == "told":
-            if book.accepted(0, receipt, collector.draw(indexer, channel.guid, number)):
+            ack_id = collector.draw(indexer, channel.guid, number)
+            if book.accepted(0, receipt, ack_id):
                 home = indexer
                 for proof, taken_by in prefixes:
-                    proof.followed(channel)
+                    proof.followed(channel, ack_id)
                     assert not proven(proof) or taken_by == (indexer, collector.lives[indexer])
             prefixes = [each for each in prefixes if not proven(each[0])]
             book.complete(receipt)

@@ -17,7 +17,7 @@ def book_and_proof() -> tuple[AckBook, Proof]:
 
 def test_a_later_ack_id_on_the_channel_is_proof_enough() -> None:
     book, proof = book_and_proof()
-    proof.followed(book.channel(0))
+    proof.followed(book.channel(0), 1)
 
     assert proof.missing(book) == []
 
@@ -25,7 +25,7 @@ def test_a_later_ack_id_on_the_channel_is_proof_enough() -> None:
 def test_without_one_the_last_event_is_sent_again() -> None:
     book, proof = book_and_proof()
     witness = proof.missing(book)
-    proof.followed(book.channel(0))
+    proof.followed(book.channel(0), 1)
 
     assert witness == PREFIX.run(2, 3)
     assert proof.missing(book) == []
@@ -37,6 +37,17 @@ def test_a_witness_that_went_elsewhere_proves_nothing() -> None:
 
     assert proof.missing(book) == [PREFIX]
     assert proof.missing(book) == []
+
+
+def test_an_ack_id_that_is_waited_for_no_longer_proves_nothing() -> None:
+    book, proof = book_and_proof()
+    proof.followed(book.channel(0), 1)
+    proof.followed(book.channel(0), 2)
+    proof.doubted(book.channel(0), [1])
+    assert proof.missing(book) == []
+
+    proof.doubted(book.channel(0), [2])
+    assert proof.missing(book) == PREFIX.run(2, 3)
 
 
 def test_a_channel_that_was_given_up_proves_nothing() -> None:
