@@ -27,6 +27,7 @@ from tests.faults.verdict import (
     excuse,
     late_requests,
     longest_unread_s,
+    place_of,
     read_out_s,
     second_sigterms,
 )
@@ -122,6 +123,12 @@ def test_an_agent_says_from_where_on_logs_may_come_again() -> None:
     gone = "ERROR   shard 0: retention removed 4 log groups: asked for position 30, the oldest there is 34. Raise\n"
 
     assert again_from([left.format(1, 70) + gone, left.format(1, 60), "INFO    draining\n"]) == {0: 34, 1: 60}
+
+
+@pytest.mark.parametrize("event_id", ["x", "", "a-b-c", "7-", "0-x85949786c121e92e9541c60eee06ce49"])
+def test_an_id_that_a_hostile_log_claims_names_no_place(event_id: str) -> None:
+    """Schedule 600380: an event that was sent without its fields came twice."""
+    assert (place_of(event_id), place_of("3-1447306975637874010-2")) == (None, (3, 1447306975637874010))
 
 
 def test_what_came_without_its_fields_was_not_removed_by_retention(tmp_path: Path) -> None:

@@ -188,16 +188,21 @@ def _unexplained(world: World) -> Iterator[str]:
     bad = []
     for event_id in filter(None, world.siem.store.duplicates()):
         times = [arrival.at_s for arrival in world.siem.store.arrivals(event_id)]
-        shard, position = event_id.split("-")[:2]
-        cut = position.isdecimal() and (int(shard), int(position)) in saved
+        place = place_of(event_id)
         if not _between(repeating, min(times) - SLACK_S, max(times)) and not (
-            (cut and _between(outages, min(times) - DRAIN_S - SLACK_S, max(times)))
+            (place in saved and _between(outages, min(times) - DRAIN_S - SLACK_S, max(times)))
             or _stalled(world, min(times), max(times))
-            or (position.isdecimal() and int(position) >= doubtful.get(int(shard), int(position) + 1))
+            or (place is not None and place[1] >= doubtful.get(place[0], place[1] + 1))
         ):
             bad.append(event_id)
     if bad:
         yield f"{len(bad)} logs arrived twice and no fault explains it: {bad[:5]}; {_story(world, bad[0])}"
+
+
+def place_of(event_id: str) -> tuple[int, int] | None:
+    """Shard and position that an id names; None for one that a hostile log claims, or that is a hash."""
+    found = re.match(r"(\d+)-(\d+)-", event_id)
+    return None if found is None else (int(found[1]), int(found[2]))
 
 
 def second_sigterms(faults: Iterable[Happening]) -> list[Happening]:
