@@ -141,32 +141,34 @@ class Progress:
         with self._changed:
             return bool(self._again)
 
-    def put(self, job: Job, batch: Batch, size: int, *, held: int) -> bool:
+    def put(self, job: Job, batch: Batch, size: int, *, held: Optional[int]) -> bool:
         """Queue an answer; False when a rewind has made it stale (its bytes then left the window).
 
         Args:
             job: the job it answers.
             batch: the answer, with the job's skip and limit applied to it.
             size: what it takes of the window.
-            held: number of events in the answer (only looked at for a lost entry and for a skip).
+            held: number of events in the answer (only looked at for a lost entry and for a skip); None where it cannot
+                be counted: what follows is then sent whole (some of it perhaps twice).
         """
         with self._changed:
             if self._closed or job.generation != self._generation:
                 self._give_back(size)
                 return False
             last = self._continue_after(job, batch, held)
-            self._queue.append(Item(batch, job, size, last, max(0, job.skip - held)))
+            skip_left = 0 if held is None else max(0, job.skip - held)
+            self._queue.append(Item(batch, job, size, last, skip_left))
             self._changed.notify_all()
             return True
 
-    def _continue_after(self, job: Job, batch: Batch, held: int) -> bool:
+    def _continue_after(self, job: Job, batch: Batch, held: Optional[int]) -> bool:
         """Plan the next pull after this answer; True when a lost entry is complete with it."""
-        skip_left = max(0, job.skip - held)
+        skip_left = 0 if held is None else max(0, job.skip - held)
         if job.again is None:
             self._reading = Mark(batch.next_position, skip_left)
             return True
         wanted = job.limit or 0
-        left = wanted - max(0, min(wanted, held - job.skip))
+        left = job.skip + wanted if held is None else wanted - max(0, min(wanted, held - job.skip))
         done = left <= 0 or batch.next_position >= (job.end or 0)
         self._again.popleft()
         if not done:
@@ -296,7 +298,8 @@ class Progress:
                 elif item.last:
                     self._ledger.settle(entry)
                 else:
-                    entry.span = Span(item.batch.next_position, entry.span.end, 0, entry.span.events)
+                    span = entry.span
+                    entry.span = Span(item.batch.next_position, span.end, 0, span.skip + span.events)
             self._changed.notify_all()
 
     def abandoned(self, item: Item) -> None:

@@ -214,6 +214,9 @@ class Reader:
             self._window.give_back(size)
             self._look_at_gap(job, first, _wrong_positions(job, pulled))
             return
+        if self._may_count_wrong(job, pulled):
+            self._window.give_back(size)
+            return
         self._metrics.pulled_bytes.inc(size)
         if job.again is None:
             self._caught_up = pulled.next_position == job.position or pulled.end_of_cursor is True
@@ -224,6 +227,15 @@ class Reader:
             self._window.give_back(size)
             self._look_after_empty(job)
 
+    def _may_count_wrong(self, job: Job, pulled: Pulled) -> bool:
+        """Look whether all is there of which a part is to be left out, where the answer itself does not tell."""
+        if not self._settings.regrouped or not (job.skip or job.limit) or pulled.next_position == job.position:
+            return False
+        oldest = self._cursor("begin")
+        if oldest is not None and oldest > job.position:
+            self._pass_gap(job, min(oldest, pulled.next_position))
+        return oldest is None or oldest > job.position
+
     def _queue(self, job: Job, pulled: Pulled, size: int) -> None:
         held = self._events_in(job, pulled)
         batch = Batch(
@@ -233,20 +245,19 @@ class Reader:
             groups=pulled.groups,
             body=pulled.body,
             regrouped=self._settings.regrouped,
-            skip=min(job.skip, held),
+            skip=job.skip if held is None else min(job.skip, held),
             limit=job.limit,
         )
         self._progress.put(job, batch, size, held=held)
 
-    def _events_in(self, job: Job, pulled: Pulled) -> int:
-        """Number of events in the answer; only counted where somebody needs it."""
+    def _events_in(self, job: Job, pulled: Pulled) -> Optional[int]:
+        """Number of events in the answer, only counted where somebody needs it; None where it cannot be counted."""
         if job.again is None and not job.skip:
             return 0
         try:
             return count_events(pulled.body)
-        except CodecError:
-            # The sender will find the same fault; until then nothing that follows counts as pulled.
-            return job.skip
+        except CodecError:  # the sender will find the same fault
+            return None
 
     def _look_after_empty(self, job: Job) -> None:
         """A range that is read again answers nothing: its logs are gone, or the service must be asked again."""

@@ -254,7 +254,7 @@ class Sender:
         if not failed_before:
             LOG.warning("shard %d: log group at %d: %s; pulling it again", self._shard, failed_at, error)
             self._progress.read_again()
-        elif batch.groups > 1:
+        elif batch.groups > 1 or (batch.regrouped and not item.job.alone):
             LOG.warning("shard %d: log group at %d: %s; pulling it alone", self._shard, failed_at, error)
             self._progress.read_again(alone_until=batch.next_position if batch.regrouped else failed_at + 1)
         else:

@@ -372,6 +372,33 @@ def test_a_dead_letter_settles_only_its_group_of_a_lost_entry() -> None:
     assert (BASE + 5, 0) == (progress.position, progress.unsettled_bytes)
 
 
+def test_behind_the_part_of_a_lost_entry_that_cannot_be_decoded_all_is_sent() -> None:
+    """How many of the events to be skipped, and of those wanted, were in that part is not known."""
+    progress = progress_at()
+    job = progress.next_job()
+    progress.put(job, batch(BASE, 5), 1, held=50)
+    item = progress.take(0)
+    first = progress.enter(item, Span(BASE, BASE + 5, 0, 30), 1)
+    lost = progress.enter(item, Span(BASE, BASE + 5, 30, 20), 1)
+    progress.finished(item)
+    progress.report(Report(settled=(first,), lost=(lost,)))
+    progress.put(progress.next_job(), batch(BASE, 2), 1, held=None)
+    rest = progress.next_job()
+    progress.put(rest, batch(BASE + 2, 3), 1, held=40)
+
+    assert (BASE + 2, 0, 50) == (rest.position, rest.skip, rest.limit)
+
+    undecodable = progress.take(0)
+    progress.pass_over(undecodable)
+    progress.abandoned(undecodable)
+    last = progress.take(0)
+    again = progress.enter(last, Span(BASE + 2, BASE + 5, 0, 40), 1)
+    progress.finished(last)
+    progress.report(Report(settled=(again,)))
+
+    assert (BASE + 5, 0) == (progress.position, progress.unsettled_bytes)
+
+
 def test_a_stale_batch_in_hand_does_not_keep_what_retention_removed_unsettled() -> None:
     """The connection broke twice; the sender still holds a batch that it will not hand over."""
     progress = progress_at()
