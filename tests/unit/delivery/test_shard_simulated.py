@@ -7,6 +7,7 @@ Each seed has its own kinds of trouble (`Weather`), and repeats exactly.
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from random import Random
 from types import SimpleNamespace
 from typing import Optional
@@ -14,6 +15,7 @@ from typing import Optional
 import pytest
 
 from sls_siem.codec import EncoderSettings, HecSettings, TransformSettings, make_encoder, make_reference_encoder
+from sls_siem.codec.model import Encoder
 from sls_siem.delivery.checkpoint import CheckpointSaver
 from sls_siem.delivery.gate import ShardGate
 from sls_siem.delivery.lag import Retention
@@ -30,6 +32,7 @@ from sls_siem.errors import Rerouted
 from sls_siem.health import Health
 from sls_siem.metrics import Metrics
 from tests.unit.delivery.simulated_shard import OUT, Shard, SimulatedLane, Weather
+from tests.unit.seeds import wrong_in
 
 SEEDS, AT_ONCE = 1500, 500
 MOST_STEPS = 3000
@@ -40,13 +43,12 @@ KINDS = ("at once", "acknowledged", "stream")
 class Process:
     """One life of a worker: a reader and a sender, from the stored checkpoint on."""
 
-    def __init__(self, shard: Shard, random: Random, metrics: Metrics, encoders: tuple[object, object]) -> None:
+    def __init__(self, shard: Shard, random: Random) -> None:
         self.shard = shard
         self._random = random
-        self._encoders = encoders
         self._busy: set[str] = set()
         self.window = Window(WINDOW_BYTES)
-        self.stop, self.health, self.metrics = Stop(), Health(), metrics
+        self.stop, self.health, self.metrics = Stop(), Health(), shared()[0]
         self.pulse = self.health.pulse("one")
         self.progress = Progress(shard.checkpoint_at, give_back=self.window.give_back, clock=time.monotonic)
         self.progress._changed.wait = lambda _timeout=None: True
@@ -66,7 +68,7 @@ class Process:
             stop=self.stop,
             pulse=self.pulse,
             health=self.health,
-            metrics=metrics,
+            metrics=self.metrics,
             retention=Retention(),
             random=random,
             sleep=lambda _seconds: None,
@@ -78,13 +80,13 @@ class Process:
             open_lane=self._open_lane,
             stop=self.stop,
             pulse=self.pulse,
-            metrics=metrics,
+            metrics=self.metrics,
             host="host-1",
             wall=lambda: 1_700_000_000.0,
         )
 
     def _way(self) -> Way:
-        encoder, reference = self._encoders
+        _, encoder, reference = shared()
         no_limits = (RateLimit(0, time.monotonic), RateLimit(0, time.monotonic))
         return Way(SimpleNamespace(close=lambda: None), encoder, reference, self.shard, no_limits)
 
@@ -140,8 +142,16 @@ class Process:
         self.reader.run(lambda: True)
 
 
-def run_seed(seed: int, metrics: Metrics, encoders: tuple[object, object]) -> Shard:
-    """Run a seed; what is wrong stands in the shard that it returns."""
+@lru_cache(maxsize=1)
+def shared() -> tuple[Metrics, Encoder, Encoder]:
+    """Make what takes long to make: metrics, the encoder and the plain Python one."""
+    transform = TransformSettings(drop_logs=(("left", (OUT,)),))
+    settings = EncoderSettings("hec", "p", "ls", batch_bytes=600, hec=HecSettings(), transform=transform)
+    return Metrics(), make_encoder(settings), make_reference_encoder(settings)
+
+
+def run_seed(seed: int) -> list[str]:
+    """Run a seed; returns what is wrong."""
     random = Random(seed)
     process: Optional[Process] = None
 
@@ -155,7 +165,7 @@ def run_seed(seed: int, metrics: Metrics, encoders: tuple[object, object]) -> Sh
     lives, steps = random.choice((1, 1, 2, 4)), 0
     for life in range(lives):
         process = None
-        process = Process(shard, random, metrics, encoders)
+        process = Process(shard, random)
         for _ in range(random.randint(5, 80)):
             random.choice((process.read, process.send))()
         if life < lives - 1 and random.random() < 0.5:
@@ -169,20 +179,10 @@ def run_seed(seed: int, metrics: Metrics, encoders: tuple[object, object]) -> Sh
             shard.wrong.append(f"the checkpoint stays at {shard.checkpoint_at} of {shard.end}")
         process.read()
         process.send()
-    return shard
-
-
-@pytest.fixture(scope="module")
-def encoders() -> tuple[object, object]:
-    transform = TransformSettings(drop_logs=(("left", (OUT,)),))
-    settings = EncoderSettings("hec", "p", "ls", batch_bytes=600, hec=HecSettings(), transform=transform)
-    return make_encoder(settings), make_reference_encoder(settings)
+    return shard.wrong
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, AT_ONCE))
-def test_no_checkpoint_passes_what_has_not_arrived_and_all_arrives(first: int, encoders: tuple[object, object]) -> None:
+def test_no_checkpoint_passes_what_has_not_arrived_and_all_arrives(first: int) -> None:
     """To see it fail: let `Progress.put` take an answer that cannot be counted (`held`) for one without events."""
-    metrics = Metrics()
-    found = {seed: run_seed(seed, metrics, encoders) for seed in range(first, first + AT_ONCE)}
-
-    assert {seed: shard.wrong for seed, shard in found.items() if shard.wrong} == {}
+    assert dict(wrong_in(range(first, first + AT_ONCE), run_seed)) == {}
