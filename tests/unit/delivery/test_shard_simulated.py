@@ -7,6 +7,7 @@ Each seed has its own kinds of trouble (`Weather`), and repeats exactly.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import lru_cache
 from random import Random
 from types import SimpleNamespace
@@ -14,7 +15,14 @@ from typing import Optional
 
 import pytest
 
-from sls_siem.codec import EncoderSettings, HecSettings, TransformSettings, make_encoder, make_reference_encoder
+from sls_siem.codec import (
+    EncoderSettings,
+    HecSettings,
+    SyslogSettings,
+    TransformSettings,
+    make_encoder,
+    make_reference_encoder,
+)
 from sls_siem.codec.model import Encoder
 from sls_siem.delivery.checkpoint import CheckpointSaver
 from sls_siem.delivery.gate import ShardGate
@@ -46,9 +54,10 @@ class Process:
     def __init__(self, shard: Shard, random: Random) -> None:
         self.shard = shard
         self._random = random
+        self._encoders = random.choice(ways())
         self._busy: set[str] = set()
         self.window = Window(WINDOW_BYTES)
-        self.stop, self.health, self.metrics = Stop(), Health(), shared()[0]
+        self.stop, self.health, self.metrics = Stop(), Health(), metrics()
         self.pulse = self.health.pulse("one")
         self.progress = Progress(shard.checkpoint_at, give_back=self.window.give_back, clock=time.monotonic)
         self.progress._changed.wait = lambda _timeout=None: True
@@ -86,7 +95,7 @@ class Process:
         )
 
     def _way(self) -> Way:
-        _, encoder, reference = shared()
+        encoder, reference = self._encoders
         no_limits = (RateLimit(0, time.monotonic), RateLimit(0, time.monotonic))
         return Way(SimpleNamespace(close=lambda: None), encoder, reference, self.shard, no_limits)
 
@@ -149,11 +158,21 @@ class Process:
 
 
 @lru_cache(maxsize=1)
-def shared() -> tuple[Metrics, Encoder, Encoder]:
-    """Make what takes long to make: metrics, the encoder and the plain Python one."""
+def ways() -> list[tuple[Encoder, Encoder]]:
+    """Make the encoders of several outputs, each with the plain Python one beside it."""
     transform = TransformSettings(drop_logs=(("left", (OUT,)),))
-    settings = EncoderSettings("hec", "p", "ls", batch_bytes=600, hec=HecSettings(), transform=transform)
-    return Metrics(), make_encoder(settings), make_reference_encoder(settings)
+    common = EncoderSettings("hec", "p", "ls", batch_bytes=600, transform=transform)
+    outputs = [replace(common, hec=HecSettings())]
+    for oversize in ("dead-letter", "truncate"):
+        syslog = SyslogSettings(framing="lf", max_bytes=400, oversize=oversize)
+        outputs.append(replace(common, output="syslog", syslog=syslog))
+    return [(make_encoder(settings), make_reference_encoder(settings)) for settings in outputs]
+
+
+@lru_cache(maxsize=1)
+def metrics() -> Metrics:
+    """Make what takes long to make."""
+    return Metrics()
 
 
 def run_seed(seed: int) -> list[str]:
