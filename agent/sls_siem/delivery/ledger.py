@@ -48,12 +48,14 @@ class Ledger:
     def __init__(self, position: int) -> None:
         self._entries: list[Entry] = []
         self._frontier = Mark(position)
+        self._reached = position
         self._unsettled_bytes = 0
 
     @property
     def position(self) -> int:
-        """Position up to which every event is settled."""
-        return self._entries[0].span.start if self._entries else self._frontier.position
+        """Position up to which every event is settled; never one before an earlier one."""
+        # What was read again group by group is known better than the mark behind it, which counts events.
+        return max(self._reached, self._entries[0].span.start if self._entries else self._frontier.position)
 
     @property
     def frontier(self) -> Mark:
@@ -147,6 +149,7 @@ class Ledger:
         self._entries.clear()
         self._unsettled_bytes = 0
         self._frontier = Mark(position)
+        self._reached = position
 
     def _index(self, entry: Entry) -> int:
         for index, other in enumerate(self._entries):
@@ -160,6 +163,7 @@ class Ledger:
         for entry in self._entries:
             if not entry.settled:
                 break
+            self._reached = max(self._reached, entry.span.start)
             settled += 1
         if settled:
             del self._entries[:settled]

@@ -242,6 +242,21 @@ def test_a_pause_ends_when_it_said_however_late_it_wakes_in_between(seconds: flo
 # --- ledger ---
 
 
+def test_what_was_read_again_group_by_group_does_not_take_the_position_back_when_it_settles() -> None:
+    """The mark behind the payload is three events behind its first group; a save may stand further on already."""
+    ledger = Ledger(10)
+    lost = ledger.enter(Span(10, 14, 0, 3), 1, 0.0)
+    ledger.lose(lost)
+    told = []
+    for position in (10, 11, 13):
+        entry = ledger.enter_again(lost, Span(position, position + 1, 0, 1), 1, 0.0)
+        told.append(ledger.position)
+        ledger.settle(entry)
+    told.append(ledger.position)
+
+    assert [10, 11, 13, 13] == told
+
+
 def test_a_payload_that_does_not_continue_the_last_one_is_refused() -> None:
     ledger = Ledger(10)
     ledger.enter(Span(10, 12, 0, 4), 4, 0.0)

@@ -1,0 +1,253 @@
+"""A receiver of syslog over TCP and the two kernels between it and the agent, as one seeded simulation.
+
+What is simulated is what tcp(7) and the kernel's sources promise: a process that ends with bytes unread answers by RST,
+one that has read everything by FIN, and by RST to whatever comes later; an RST empties our send queue; behind a FIN,
+reading shows no RST any more. The receiver's process reads what its kernel has within `LAG_S`, or it ends.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from random import Random
+from typing import Optional
+
+from sls_siem.siem.stream import Peer
+from tests.unit.siem.support import Clock
+
+STEP_S, LOOK_S = 0.05, 0.001
+LAG_S = 1.2
+DELAY_S = 0.3
+SETTLE_S = 2.0
+"""More than `LAG_S` and `DELAY_S` together."""
+
+
+@dataclass
+class Weather:
+    """How often what happens, from 0 to 1; each seed has its own, so that what is frequent in it meets itself.
+
+    Args:
+        refused: a connection cannot be opened.
+        turned_away: it is taken and closed at once, or what comes in a second is read and thrown away.
+        ends: the receiver's process ends, in each twentieth of a second.
+        closes: likewise it closes its side when it has read everything.
+        idle: it reads nothing in that time, as far as `LAG_S` allows.
+        network: bytes that the network carries at once.
+        buffer: bytes that wait in our kernel.
+        shut: the gate does not stand open.
+    """
+
+    refused: float = 0.0
+    turned_away: float = 0.0
+    ends: float = 0.0
+    closes: float = 0.0
+    idle: float = 0.0
+    network: int = 100_000
+    buffer: int = 100_000
+    shut: float = 0.0
+
+    @classmethod
+    def drawn(cls, random: Random) -> Weather:
+        """Draw a seed's."""
+        return cls(
+            refused=random.choice((0.0, 0.3)),
+            turned_away=random.choice((0.0, 0.0, 0.3)),
+            ends=random.choice((0.0, 0.01, 0.05)),
+            closes=random.choice((0.0, 0.0, 0.02, 0.1)),
+            idle=random.choice((0.0, 0.5, 0.9)),
+            network=random.choice((300, 3_000, 100_000)),
+            buffer=random.choice((500, 100_000)),
+            shut=random.choice((0.0, 0.0, 0.3)),
+        )
+
+
+@dataclass
+class Receiver:
+    """The process and its store.
+
+    Args:
+        random: decides.
+        weather: how often what happens.
+        clock: moved on by whoever waits.
+    """
+
+    random: Random
+    weather: Weather
+    clock: Clock
+    stored: set[bytes] = field(default_factory=set)
+
+    def chance(self, probability: float) -> bool:
+        """Draw whether it happens."""
+        return probability > 0 and self.random.random() < probability
+
+
+class SimulatedStream:
+    """Stands in for `Stream`, and is the whole way to the receiver's process.
+
+    Args:
+        receiver: at the other end.
+    """
+
+    held_back = 0
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._now = receiver.clock.now
+        self._written = bytearray()
+        self._acked = self._read = self._kept = 0
+        self._arrivals: deque[tuple[int, float]] = deque()
+        self._gone = False
+        self._fin_at: Optional[float] = None
+        self._rst_at: Optional[float] = None
+        self._thrown_away_until = 0.0
+        self.half_closed = False
+        if receiver.chance(receiver.weather.turned_away):
+            self._thrown_away_until = self._now + receiver.random.choice((0.0, receiver.random.random()))
+
+    # --- what the lane does with it ---
+
+    def write(self, data: memoryview) -> int:
+        self._pass()
+        if self._rst_seen():
+            raise ConnectionResetError("reset")
+        room = max(0, self._receiver.weather.buffer - self.unacknowledged())
+        self._written += data[:room]
+        return min(room, len(data))
+
+    def wait_writable(self, seconds: float) -> bool:
+        self._wait(seconds, lambda: self.unacknowledged() < self._receiver.weather.buffer or self._ended())
+        return not self._ended()
+
+    def wait_readable(self, seconds: float) -> None:
+        self._wait(seconds, self._ended)
+
+    def let_pass(self, seconds: float) -> None:
+        self._wait(seconds, lambda: False)
+
+    def look(self) -> Peer:
+        self._pass()
+        if self._fin_seen():
+            return Peer.CLOSED
+        if self._rst_seen():
+            raise ConnectionResetError("reset")
+        return Peer.OPEN
+
+    def unacknowledged(self) -> int:
+        self._pass()
+        return 0 if self._rst_seen() else len(self._written) - self._acked
+
+    def reset_by_peer(self) -> bool:
+        self._pass()
+        return self._rst_seen()
+
+    def mark(self) -> int:
+        return len(self._written)
+
+    def arrived(self, mark: int) -> bool:
+        return self.unacknowledged() == 0 or mark <= self._acked
+
+    def half_close(self) -> bool:
+        self._pass()
+        if self._rst_seen():
+            raise ConnectionResetError("reset")
+        self.half_closed = True
+        return True
+
+    def close(self) -> None:
+        self.half_closed = True
+
+    def abort(self) -> None:
+        self._gone = True
+
+    # --- time ---
+
+    def _wait(self, seconds: float, ready: object) -> None:
+        assert callable(ready)
+        end = self._receiver.clock.now + seconds
+        while not ready() and self._receiver.clock.now < end:
+            self._receiver.clock.now += min(STEP_S / 2, max(1e-3, end - self._receiver.clock.now))
+            self._pass()
+
+    def _pass(self) -> None:
+        """Let happen what has happened since the last look; a look takes time."""
+        self._receiver.clock.now += LOOK_S
+        while self._now < self._receiver.clock.now:
+            self._now = min(self._receiver.clock.now, self._now + STEP_S)
+            self._carry()
+            self._live()
+
+    def _carry(self) -> None:
+        """The network brings bytes to the receiver's kernel, or an RST back when nobody has them any more."""
+        moved = min(len(self._written) - self._acked, self._receiver.random.randint(0, self._receiver.weather.network))
+        if moved <= 0 or self._rst_at is not None:
+            return
+        if self._gone:
+            self._rst_at = self._now + self._delay()
+            return
+        self._acked += moved
+        self._arrivals.append((self._acked, self._now))
+
+    def _live(self) -> None:
+        """The receiver's process reads, and ends some day."""
+        receiver, weather = self._receiver, self._receiver.weather
+        if self._gone:
+            return
+        if not receiver.chance(weather.idle):
+            self._take(receiver.random.choice((self._acked, self._read + receiver.random.randint(0, 500))))
+        while self._arrivals and self._arrivals[0][1] <= self._now - LAG_S:
+            self._take(self._arrivals.popleft()[0])
+        everything = self._read == self._acked
+        if 0.0 < self._thrown_away_until <= self._now:
+            self._read = self._acked
+            self._end()
+            return
+        closed = self.half_closed and everything and self._acked == len(self._written)
+        if closed or receiver.chance(weather.ends) or (everything and receiver.chance(weather.closes)):
+            self._end()
+
+    def _take(self, upto: int) -> None:
+        """Read, and store every whole line."""
+        self._read = max(self._read, min(upto, self._acked))
+        if self._thrown_away_until > 0.0:
+            return
+        *lines, rest = bytes(self._written[self._kept : self._read]).split(b"\n")
+        self._receiver.stored.update(lines)
+        self._kept = self._read - len(rest)
+
+    def _end(self) -> None:
+        self._gone = True
+        if self._read < self._acked:
+            self._rst_at = self._now + self._delay()
+        else:
+            self._fin_at = self._now + self._delay()
+
+    def _delay(self) -> float:
+        return self._receiver.random.uniform(0.0, DELAY_S)
+
+    def _fin_seen(self) -> bool:
+        return self._fin_at is not None and self._now >= self._fin_at
+
+    def _rst_seen(self) -> bool:
+        return self._rst_at is not None and self._now >= self._rst_at
+
+    def _ended(self) -> bool:
+        return self._fin_seen() or self._rst_seen()
+
+
+class SimulatedDialer:
+    """Stands in for `Dialer`."""
+
+    timeout_s = 10.0
+
+    def __init__(self, receiver: Receiver, number: int) -> None:
+        self._receiver = receiver
+        self.url = f"tcp://receiver-{number}:601"
+
+    def dial(self) -> SimulatedStream:
+        self._receiver.clock.now += 0.01
+        if self._receiver.chance(self._receiver.weather.refused):
+            raise ConnectionRefusedError("nobody listens")
+        return SimulatedStream(self._receiver)
+
+    def explain(self, exc: OSError, *, connected: bool = False) -> str:
+        return f"{exc} ({connected})"
