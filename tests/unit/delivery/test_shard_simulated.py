@@ -42,7 +42,7 @@ from sls_siem.metrics import Metrics
 from tests.unit.delivery.simulated_shard import OUT, Shard, SimulatedLane, Weather
 from tests.unit.seeds import wrong_in
 
-SEEDS, AT_ONCE = 1000, 500
+SEEDS, AT_ONCE = 1000, 250
 MOST_STEPS = 3000
 WINDOW_BYTES = 3 * LARGEST_ANSWER
 KINDS = ("at once", "acknowledged", "stream")

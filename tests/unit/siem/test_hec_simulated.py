@@ -27,7 +27,7 @@ from tests.unit.seeds import wrong_in
 from tests.unit.siem.simulated_hec import Collector, SimulatedConnection, Weather
 from tests.unit.siem.support import Clock, hec_events, payload_of
 
-SEEDS, AT_ONCE = 2000, 500
+SEEDS, AT_ONCE = 1000, 250
 LOOKS = 20_000
 
 

@@ -21,7 +21,7 @@ from tests.unit.seeds import wrong_in
 from tests.unit.siem.simulated_stream import SETTLE_S, Receiver, SimulatedDialer, Weather
 from tests.unit.siem.support import Clock, framed, syslog_frames
 
-SEEDS, AT_ONCE = 1000, 500
+SEEDS, AT_ONCE = 500, 250
 LOOKS = 20_000
 
 
