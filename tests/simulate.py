@@ -1,4 +1,4 @@
-"""Runs more seeds of a simulation than the tests do: `python -m tests.simulate hec 0 50000`, or `stream`, `shard`.
+"""Runs more seeds of a simulation than the tests do: `python -m tests.simulate hec 0 50000`.
 
 What a seed says is wrong is printed with it; the last line sums up, and the exit status is 1 if anything was.
 """
@@ -16,6 +16,7 @@ from tests.unit.siem import test_hec_simulated, test_stream_simulated
 SIMULATIONS: dict[str, Callable[[int], list[str]]] = {
     "hec": test_hec_simulated.run_seed,
     "stream": test_stream_simulated.run_seed,
+    "relp": test_stream_simulated.run_relp_seed,
     "shard": test_shard_simulated.run_seed,
 }
 

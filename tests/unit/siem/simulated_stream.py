@@ -1,4 +1,4 @@
-"""A receiver of syslog over TCP and the two kernels between it and the agent, as one seeded simulation.
+"""A receiver of syslog over TCP, plain or RELP, and the two kernels between it and the agent, as one seeded simulation.
 
 What is simulated is what tcp(7) and the kernel's sources promise: a process that ends with bytes unread answers by RST,
 one that has read everything by FIN, and by RST to whatever comes later; an RST empties our send queue; behind a FIN,
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Optional
 
+from sls_siem.emulator.relp_frames import RelpFrame, RelpStream
 from sls_siem.siem.stream import Peer
 from tests.unit.siem.support import Clock
 
@@ -35,6 +36,7 @@ class Weather:
         network: bytes that the network carries at once.
         buffer: bytes that wait in our kernel.
         shut: the gate does not stand open.
+        rejects: a receiver that answers refuses a message.
     """
 
     refused: float = 0.0
@@ -45,6 +47,7 @@ class Weather:
     network: int = 100_000
     buffer: int = 100_000
     shut: float = 0.0
+    rejects: float = 0.0
 
     @classmethod
     def drawn(cls, random: Random) -> Weather:
@@ -58,6 +61,7 @@ class Weather:
             network=random.choice((300, 3_000, 100_000)),
             buffer=random.choice((500, 100_000)),
             shut=random.choice((0.0, 0.0, 0.3)),
+            rejects=random.choice((0.0, 0.0, 0.01)),
         )
 
 
@@ -94,7 +98,8 @@ class SimulatedStream:
         self._receiver = receiver
         self._now = receiver.clock.now
         self._written = bytearray()
-        self._acked = self._read = self._kept = 0
+        self._acked = self._read = 0
+        self._rest = b""
         self._arrivals: deque[tuple[int, float]] = deque()
         self._gone = False
         self._fin_at: Optional[float] = None
@@ -207,12 +212,13 @@ class SimulatedStream:
 
     def _take(self, upto: int) -> None:
         """Read, and store every whole line."""
-        self._read = max(self._read, min(upto, self._acked))
-        if self._thrown_away_until > 0.0:
-            return
-        *lines, rest = bytes(self._written[self._kept : self._read]).split(b"\n")
+        first, self._read = self._read, max(self._read, min(upto, self._acked))
+        if self._thrown_away_until == 0.0:
+            self._store(bytes(self._written[first : self._read]))
+
+    def _store(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
         self._receiver.stored.update(lines)
-        self._kept = self._read - len(rest)
 
     def _end(self) -> None:
         self._gone = True
@@ -234,20 +240,75 @@ class SimulatedStream:
         return self._fin_seen() or self._rst_seen()
 
 
+class SimulatedRelpStream(SimulatedStream):
+    """Likewise, to a receiver that answers each message once it has it; what is on its way back may be lost."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._frames = RelpStream()
+        self._answers: deque[tuple[float, bytes]] = deque()
+        self._answered_at = 0.0
+        super().__init__(receiver)
+
+    def read(self) -> Optional[bytes]:
+        self._pass()
+        if self._answers and self._answers[0][0] <= self._now:
+            data = self._answers.popleft()[1]
+            cut = self._receiver.random.randint(1, len(data))
+            if data[cut:]:
+                self._answers.appendleft((self._now, data[cut:]))
+            return data[:cut]
+        if self._rst_seen():
+            raise ConnectionResetError("reset")
+        return b"" if self._fin_seen() else None
+
+    def wait_any(self, seconds: float, *, writing: bool) -> None:
+        def ready() -> bool:
+            answered = bool(self._answers) and self._answers[0][0] <= self._now
+            return answered or self._ended() or (writing and self.unacknowledged() < self._receiver.weather.buffer)
+
+        self._wait(seconds, ready)
+
+    def _store(self, data: bytes) -> None:
+        for frame in self._frames.feed(data):
+            if frame.command == "close":
+                continue
+            answer = b"200 OK"
+            if frame.command == "open":
+                answer += b"\nrelp_version=0\ncommands=syslog"
+            elif self._receiver.chance(self._receiver.weather.rejects):
+                answer = b"500 no"
+            else:
+                self._receiver.stored.add(frame.data)
+            self._answered_at = max(self._answered_at, self._now + self._delay())
+            self._answers.append((self._answered_at, RelpFrame(frame.txnr, "rsp", answer).encode()))
+
+    def _end(self) -> None:
+        super()._end()
+        ended_at = self._now + (self._receiver.random.choice((0.0, DELAY_S)))
+        self._answers = deque(each for each in self._answers if each[0] <= ended_at)
+
+
 class SimulatedDialer:
-    """Stands in for `Dialer`."""
+    """Stands in for `Dialer`.
+
+    Args:
+        receiver: at the other end.
+        number: of the address.
+        stream: what `dial` makes.
+    """
 
     timeout_s = 10.0
 
-    def __init__(self, receiver: Receiver, number: int) -> None:
+    def __init__(self, receiver: Receiver, number: int, stream: type[SimulatedStream]) -> None:
         self._receiver = receiver
+        self._stream = stream
         self.url = f"tcp://receiver-{number}:601"
 
     def dial(self) -> SimulatedStream:
         self._receiver.clock.now += 0.01
         if self._receiver.chance(self._receiver.weather.refused):
             raise ConnectionRefusedError("nobody listens")
-        return SimulatedStream(self._receiver)
+        return self._stream(self._receiver)
 
     def explain(self, exc: OSError, *, connected: bool = False) -> str:
         return f"{exc} ({connected})"
