@@ -30,7 +30,7 @@ class Weather:
     """How often what happens, from 0 to 1; each seed has its own, so that what is frequent in it meets itself.
 
     Args:
-        failing: a call of SLS fails; a save may have been carried out all the same.
+        failing: a call of SLS fails; a save may be carried out all the same, at once or later.
         short: an answer holds fewer groups than there are.
         retention: removes some of the oldest groups, before a pull.
         garbled: a group of an answer cannot be walked, this time.
@@ -73,7 +73,8 @@ class Shard:
         self.regrouped = regrouped
         self.meanwhile = meanwhile
         self.begin = BASE
-        self.checkpoint_at = BASE
+        self.checkpoint_at = self.asked = BASE
+        self._late: list[int] = []
         self.arrived: Counter[str] = Counter()
         self.dead: set[str] = set()
         self.dead_groups: set[int] = set()
@@ -138,8 +139,13 @@ class Shard:
 
     def save_checkpoint(self, _shard: int, position: int, *, force: bool = False) -> None:
         assert not force
+        if position < self.asked:
+            self.wrong.append(f"a save of {position} is asked for after one of {self.asked}")
+        self.asked = position
         fails = self.chance(self.weather.failing)
-        if not fails or self.chance(0.5):
+        if fails and self.chance(0.3):
+            self._late.append(position)
+        elif not fails or self.chance(0.5):
             self._save(position)
         if fails:
             raise TransientSourceError("no answer")
@@ -147,8 +153,15 @@ class Shard:
     def close(self) -> None:
         """Nothing is open."""
 
+    def begin_again(self) -> int:
+        """Another consumer begins; returns where."""
+        self.asked = self.checkpoint_at
+        return self.checkpoint_at
+
     def _call(self) -> None:
         self.meanwhile()
+        if self._late and self.chance(0.2):
+            self._save(self._late.pop())
         if self.chance(self.weather.failing):
             raise TransientSourceError("no answer")
 
@@ -168,8 +181,6 @@ class Shard:
         )
 
     def _save(self, position: int) -> None:
-        if position < self.checkpoint_at:
-            self.wrong.append(f"the checkpoint goes back from {self.checkpoint_at} to {position}")
         for each in range(self.checkpoint_at, position):
             wanted = [event for event in self._ids[each - BASE] if _left(event) != OUT]
             missing = [event for event in wanted if not (self.arrived[event] or event in self.dead)]

@@ -6,6 +6,7 @@ Each seed has its own kinds of trouble (`Weather`), and repeats exactly.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 from functools import lru_cache
@@ -36,7 +37,7 @@ from sls_siem.delivery.rejects import RejectPolicy
 from sls_siem.delivery.sender import Sender
 from sls_siem.delivery.stop import Stop
 from sls_siem.delivery.window import Window
-from sls_siem.errors import Rerouted
+from sls_siem.errors import Rerouted, TransientSourceError
 from sls_siem.health import Health
 from sls_siem.metrics import Metrics
 from tests.unit.delivery.simulated_shard import OUT, Shard, SimulatedLane, Weather
@@ -59,11 +60,13 @@ class Process:
         self.window = Window(WINDOW_BYTES)
         self.stop, self.health, self.metrics = Stop(), Health(), metrics()
         self.pulse = self.health.pulse("one")
-        self.progress = Progress(shard.checkpoint_at, give_back=self.window.give_back, clock=time.monotonic)
+        position = shard.begin_again()
+        self.progress = Progress(position, give_back=self.window.give_back, clock=time.monotonic)
         self.progress._changed.wait = lambda _timeout=None: True
         self.outlet = Outlet(self._way())
         self.saver = CheckpointSaver(shard, 0, consumer="me", every_s=0.0, clock=time.monotonic)
-        self.saver.saved = shard.checkpoint_at
+        self.saver.saved = position
+        self.saver._tried.append(position)
         lease = SimpleNamespace(valid=lambda: True)
         self.reader = Reader(
             0,
@@ -117,6 +120,9 @@ class Process:
             return
         self._busy.add("reader")
         try:
+            if self._random.random() < 0.1:
+                with contextlib.suppress(TransientSourceError):
+                    self.saver.compare()
             if self._random.random() < 0.3:
                 self.reader._keeper.save_if_due(at_once=True)
             job = self.progress.next_job()
