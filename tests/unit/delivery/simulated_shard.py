@@ -58,7 +58,7 @@ class Weather:
 
 
 class Shard:
-    """Implements `Source`, and knows what of its logs has arrived.
+    """What reading and saving need of `Source`; knows what of its logs has arrived.
 
     Args:
         random: decides.
@@ -126,12 +126,6 @@ class Shard:
     def cursor(self, _shard: int, at: Union[str, int]) -> int:
         self._call()
         return self.begin if at == "begin" else self.end
-
-    def cursor_time(self, _shard: int, _position: int) -> int:
-        raise NotImplementedError
-
-    def logstore_ttl_days(self) -> int:
-        raise NotImplementedError
 
     def checkpoint(self, _shard: int) -> Checkpoint:
         self._call()

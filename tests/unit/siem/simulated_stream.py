@@ -8,6 +8,7 @@ reading shows no RST any more. The receiver's process reads what its kernel has 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Optional
@@ -83,6 +84,14 @@ class Receiver:
     def chance(self, probability: float) -> bool:
         """Draw whether it happens."""
         return probability > 0 and self.random.random() < probability
+
+    def is_shut(self) -> bool:
+        """Draw whether the gate does not stand open."""
+        return self.chance(self.weather.shut)
+
+    def clear_up(self) -> None:
+        """End all trouble."""
+        self.weather = Weather()
 
 
 class SimulatedStream:
@@ -166,8 +175,7 @@ class SimulatedStream:
 
     # --- time ---
 
-    def _wait(self, seconds: float, ready: object) -> None:
-        assert callable(ready)
+    def _wait(self, seconds: float, ready: Callable[[], bool]) -> None:
         end = self._receiver.clock.now + seconds
         while not ready() and self._receiver.clock.now < end:
             self._receiver.clock.now += min(STEP_S / 2, max(1e-3, end - self._receiver.clock.now))
@@ -284,7 +292,7 @@ class SimulatedRelpStream(SimulatedStream):
 
     def _end(self) -> None:
         super()._end()
-        ended_at = self._now + (self._receiver.random.choice((0.0, DELAY_S)))
+        ended_at = self._now + self._receiver.random.choice((0.0, DELAY_S))
         self._answers = deque(each for each in self._answers if each[0] <= ended_at)
 
 

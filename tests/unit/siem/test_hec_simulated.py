@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from random import Random
-from typing import Optional, cast
+from typing import cast
 
 import pytest
 
@@ -21,66 +21,13 @@ from sls_siem.siem.dialer import Dialer
 from sls_siem.siem.hec_acks import AckBook
 from sls_siem.siem.hec_lane import HecLane
 from sls_siem.siem.hec_route import HecShared, Route, TokenSource
-from sls_siem.siem.output import Rejection
 from sls_siem.siem.rotation import Rotation
 from tests.unit.seeds import wrong_in
+from tests.unit.siem.simulated_gate import SimulatedGate
 from tests.unit.siem.simulated_hec import Collector, SimulatedConnection, Weather
 from tests.unit.siem.support import Clock, hec_events, payload_of
 
 SEEDS, AT_ONCE = 1000, 250
-LOOKS = 20_000
-
-
-class SimulatedGate:
-    """Passes the time of waits at once, clears up the weather, and stops the lane's owner.
-
-    Args:
-        clock: moved on by waits.
-        collectors: have their weather cleared up.
-        clears_up_at: number of the look with which it does.
-        stops_at: likewise; None for never.
-    """
-
-    def __init__(
-        self, clock: Clock, collectors: Sequence[Collector], clears_up_at: int, stops_at: Optional[int]
-    ) -> None:
-        self.rejections: list[Rejection] = []
-        self.looks = 0
-        self.stops_at = stops_at
-        self._clock = clock
-        self._collectors = collectors
-        self._clears_up_at = clears_up_at
-
-    def before_send(self) -> None:
-        self._look()
-
-    def stands_open(self) -> bool:
-        return True
-
-    def wait(self, seconds: float, why: str) -> None:
-        assert why
-        self._look()
-        self._clock.now += seconds
-
-    def busy(self, seconds: float, why: str) -> None:
-        assert seconds > 0
-        assert why
-
-    def retried(self, reason: str) -> None:
-        assert reason
-
-    def reject(self, rejection: Rejection) -> None:
-        self._look()
-        self.rejections.append(rejection)
-
-    def _look(self) -> None:
-        self.looks += 1
-        assert self.looks < LOOKS, "not settled long after the trouble was over"
-        if self.looks == self._clears_up_at:
-            for collector in self._collectors:
-                collector.clear_up()
-        if self.stops_at is not None and self.looks >= self.stops_at:
-            raise Stopped
 
 
 class Owner:
@@ -120,6 +67,7 @@ class Owner:
 
     def _ask(self) -> None:
         wait_s = self._lane.next_poll_s()
+        assert wait_s is not None or self._queue or self.done, "what is not settled is waited for by nobody"
         if wait_s is not None:
             self._gate.wait(min(wait_s, self._random.uniform(0.0, 2.0)), "until the next look")
             self._take(self._lane.poll())
@@ -149,7 +97,12 @@ def run_seed(seed: int) -> list[str]:
     acknowledges = random.random() < 0.8
     collectors = [Collector(random, Weather.drawn(random), acknowledges) for _ in range(random.choice((1, 1, 1, 2)))]
     stops_at = random.randint(5, 200) if random.random() < 0.3 else None
-    gate = SimulatedGate(clock, collectors, random.randint(20, 300), stops_at)
+
+    def clear_up() -> None:
+        for collector in collectors:
+            collector.clear_up()
+
+    gate = SimulatedGate(clock, clear_up, clears_up_at=random.randint(20, 300), stops_at=stops_at)
     urls = [f"http://collector-{number}:8088" for number in range(len(collectors))]
     rotation = Rotation(urls, clock, random.random)
     tokens = TokenSource(lambda: Secret("token"))
