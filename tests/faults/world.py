@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import os
 import signal
-import socket
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -32,6 +31,7 @@ from tests.e2e.harness import GROUP, KEY_ID, KEY_SECRET, AgentProcess, sls_table
 from tests.faults.clock import Clock
 from tests.faults.nursery import Nursery
 from tests.faults.oracle import Obligations
+from tests.faults.ports import free_ports, reserved_port
 from tests.faults.schedule import ANY_HEC, HEC_ACK, KINDS, PLAIN, RELP, TLS, Course, Happening, Schedule
 
 LOGS, PULLS = 5000, 20
@@ -237,7 +237,8 @@ class World:
         self._stack = contextlib.ExitStack()
         self._folder = folder
         settings = Settings(expired_cursor=schedule.expired_cursor)
-        self.sls = SlsEmulator(project="p", logstore="ls", shards=schedule.shards, settings=settings)
+        port = self._stack.enter_context(reserved_port())
+        self.sls = SlsEmulator(project="p", logstore="ls", shards=schedule.shards, port=port, settings=settings)
         self.sls.add_key(KEY_ID, KEY_SECRET)
         self.certificates = Certificates(folder / "pki")
         self.siem: Receiver = self._make_siem()
@@ -279,7 +280,7 @@ class World:
             "sls": sls,
             "delivery": {"checkpoint_s": 0.2, "drain_s": 4, "window_bytes": WINDOW_BYTES, "unsettled_s": 60},
             "log": {"level": "debug"},
-            "metrics": {"port": self._free_port()},
+            "metrics": {"port": self._stack.enter_context(free_ports())},
         }
         if self.output in ANY_HEC:
             token_file = self._folder / "hec-token"
@@ -291,22 +292,6 @@ class World:
         if self.output == TLS:
             tables["tls"] = {"ca_file": str(self.certificates.ca_file), "server_name": "localhost"}
         return {**tables, "siem": {"output": "syslog"}, "syslog": syslog}
-
-    def _free_port(self) -> int:
-        """A port whose ten successors are free too, out of the kernel's reach for outgoing connections.
-
-        It stays taken while this world stands, so that no other takes its successors while agents are down.
-        """
-        for _ in range(200):
-            base = 20_000 + 12 * Random(f"{os.getpid()}/{time.monotonic_ns()}").randrange(900)
-            with contextlib.ExitStack() as taken, contextlib.suppress(OSError):
-                taken.enter_context(contextlib.closing(socket.socket())).bind(("127.0.0.1", base))
-                with contextlib.ExitStack() as stack:
-                    for port in range(base + 1, base + 11):
-                        stack.enter_context(contextlib.closing(socket.socket())).bind(("127.0.0.1", port))
-                self._stack.push(taken.pop_all())
-                return base
-        raise RuntimeError("no free ports")
 
     # --- the course of a schedule ---
 
