@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use sls_siem_codec::encoder::{Codec, Input, Scratch, Task};
-use sls_siem_codec::fields::FieldNames;
+use sls_siem_codec::field_names::FieldNames;
 use sls_siem_codec::out::Out;
 use sls_siem_codec::packer::Item;
 use sls_siem_codec::settings::{Pieces, Settings, SyslogOptions};
