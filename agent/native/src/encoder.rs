@@ -15,7 +15,7 @@ use crate::packer::{Item, Mark, Packer};
 use crate::shape::Reader;
 use crate::syslog::{Frames, Framing, Syslog, SyslogGroup};
 use crate::transform::{Changed, Transform};
-use crate::wire::{walk_group, walk_log, Groups, Log, Malformed, Meta, Part, WireError};
+use crate::wire::{count_groups, walk_group, walk_log, Groups, Log, Malformed, Meta, Part, WireError};
 use std::ops::Range;
 
 /// Bytes of a group that are written before its rest is walked for errors.
@@ -377,16 +377,10 @@ fn check_count(task: &Task, body: &[u8]) -> Result<(), Malformed> {
     if task.regrouped {
         return Ok(());
     }
-    let mut groups = Groups::default();
-    let mut count = 0;
-    loop {
-        match groups.next(body) {
-            Ok(Some(_)) => count += 1,
-            Ok(None) => break,
-            Err(_) => return Ok(()),
-        }
-    }
-    if count == task.groups {
+    let Ok(count) = count_groups(body) else {
+        return Ok(());
+    };
+    if count as u64 == task.groups {
         return Ok(());
     }
     let message = format!("the body holds {count} log groups, not {} as announced", task.groups);

@@ -4,9 +4,11 @@
 //! Where to find what: `wire` and `shape` read logs; `format` (of the `form` that is configured, with `layout`, `labels`,
 //! `members`, `jsonvalue`, `text`) makes messages of them; `hec` and `syslog` (with `header`, `priority`, `stamp`) put
 //! around a message what the output wants; `transform` leaves logs out and changes fields before; `encoder` and `packer`
-//! make payloads; `inflate` undoes the compression of what comes in; `python` is the door to Python.
+//! make payloads; `inflate` undoes the compression of what comes in, into the memory of a `body`; `python` is the door to
+//! Python.
 #![forbid(unsafe_code)]
 
+pub mod body;
 pub mod encoder;
 pub mod event_id;
 pub mod field_names;

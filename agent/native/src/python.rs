@@ -1,7 +1,9 @@
-//! The door to Python: settings come in as plain values, bodies as `bytes`, payloads go out as `bytes`.
+//! The door to Python: settings come in as plain values, bodies as `bytes` or as what decompression gave, payloads go out
+//! as `bytes`.
 //!
 //! Every call that does work releases the GIL for all of it, but for the one copy of a payload into its `bytes`.
 
+use crate::body::Buffer;
 use crate::encoder::{Codec, Input, Run, Scratch, Task};
 use crate::inflate;
 use crate::packer::{Item, Span};
@@ -14,7 +16,7 @@ use pyo3::exceptions::{PyException, PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 create_exception!(sls_siem_codec, EncodeError, PyException, "A batch that cannot be encoded: message, group index.");
 
@@ -50,6 +52,66 @@ impl Shared {
     }
 }
 
+/// A LogGroupList, decompressed. Its memory is used again for another; `bytes` of it takes its place, so that it is not
+/// in memory twice.
+#[pyclass(frozen, module = "sls_siem_codec")]
+struct Body {
+    held: Mutex<Arc<Held>>,
+}
+
+enum Held {
+    Buffer(Buffer),
+    Bytes(PyBackedBytes),
+}
+
+impl Held {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Held::Buffer(buffer) => buffer.as_slice(),
+            Held::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+impl Body {
+    fn locked(&self) -> MutexGuard<'_, Arc<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Body {
+    fn __len__(&self) -> usize {
+        self.locked().as_slice().len()
+    }
+
+    fn __bytes__<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let mut held = self.locked();
+        if let Held::Bytes(bytes) = &**held {
+            return bytes.into_pyobject(py).unwrap_or_else(|never| match never {});
+        }
+        let bytes = PyBytes::new(py, held.as_slice());
+        *held = Arc::new(Held::Bytes(bytes.clone().into()));
+        bytes
+    }
+}
+
+/// A LogGroupList as it is given.
+#[derive(FromPyObject)]
+enum Given {
+    Body(Py<Body>),
+    Bytes(PyBackedBytes),
+}
+
+impl Given {
+    fn held(self) -> Arc<Held> {
+        match self {
+            Given::Body(body) => body.get().locked().clone(),
+            Given::Bytes(bytes) => Arc::new(Held::Bytes(bytes)),
+        }
+    }
+}
+
 /// An encoder as configured; thread-safe.
 #[pyclass(frozen, module = "sls_siem_codec")]
 struct Encoder {
@@ -75,9 +137,9 @@ impl Encoder {
     }
 
     /// Starts to encode a batch.
-    fn start(&self, py: Python, body: PyBackedBytes, batch: BatchArguments) -> PyResult<Encoding> {
-        let task = task_of(batch);
-        let change = |transform: &Transform| Ok(transform.apply(&body, task.shard, task.regrouped));
+    fn start(&self, py: Python, body: Given, batch: BatchArguments) -> PyResult<Encoding> {
+        let (body, task) = (body.held(), task_of(batch));
+        let change = |transform: &Transform| Ok(transform.apply(body.as_slice(), task.shard, task.regrouped));
         let changed = match &self.shared.codec.transform {
             Some(transform) => Some(detached(py, || change(transform))?),
             None => None,
@@ -87,8 +149,9 @@ impl Encoder {
     }
 
     /// Names the event with that ordinal, counted over all events of the body.
-    fn event_id(&self, py: Python, body: PyBackedBytes, batch: BatchArguments, ordinal: u64) -> PyResult<String> {
-        let found = detached(py, || self.shared.codec.event_id(task_of(batch), &body, ordinal))?;
+    fn event_id(&self, py: Python, body: Given, batch: BatchArguments, ordinal: u64) -> PyResult<String> {
+        let body = body.held();
+        let found = detached(py, || self.shared.codec.event_id(task_of(batch), body.as_slice(), ordinal))?;
         found.ok_or_else(|| PyIndexError::new_err(format!("the batch has no event {ordinal}")))
     }
 }
@@ -97,7 +160,7 @@ impl Encoder {
 #[pyclass(module = "sls_siem_codec")]
 struct Encoding {
     shared: Arc<Shared>,
-    body: PyBackedBytes,
+    body: Arc<Held>,
     changed: Option<Changed>,
     /// `None` when it has ended.
     run: Option<Run>,
@@ -126,7 +189,7 @@ impl Encoding {
         };
         let codec = &self.shared.codec;
         let changed = self.changed.as_ref();
-        let input = Input { body: changed.map_or(&*self.body, |changed| &changed.body), changed };
+        let input = Input { body: changed.map_or(self.body.as_slice(), |changed| &changed.body), changed };
         if let Some(item) = detached(py, || next_of(&mut run, codec, input))? {
             let taken = encoded(py, item, &run);
             self.run = Some(run);
@@ -161,37 +224,46 @@ impl Drop for Encoding {
     }
 }
 
+/// Counts the log groups of a LogGroupList; None when it cannot be walked.
+#[pyfunction]
+fn count_groups(py: Python, body: Given) -> PyResult<Option<usize>> {
+    let body = body.held();
+    detached(py, || Ok(wire::count_groups(body.as_slice()).ok()))
+}
+
 /// Counts the logs of each group of a LogGroupList.
 #[pyfunction]
-fn group_sizes(py: Python, body: PyBackedBytes) -> PyResult<Vec<usize>> {
-    detached(py, || wire::group_sizes(&body))
+fn group_sizes(py: Python, body: Given) -> PyResult<Vec<usize>> {
+    let body = body.held();
+    detached(py, || wire::group_sizes(body.as_slice()))
 }
 
 /// Counts the logs of a LogGroupList.
 #[pyfunction]
-fn count_events(py: Python, body: PyBackedBytes) -> PyResult<usize> {
-    let sizes = detached(py, || wire::group_sizes(&body))?;
-    Ok(sizes.into_iter().sum())
+fn count_events(py: Python, body: Given) -> PyResult<usize> {
+    Ok(group_sizes(py, body)?.into_iter().sum())
 }
 
 type Inflate = fn(&[u8], &mut [u8]) -> Result<(), String>;
 
-fn inflated<'py>(py: Python<'py>, data: &[u8], size: usize, inflate: Inflate) -> PyResult<Bound<'py, PyBytes>> {
-    PyBytes::new_with(py, size, |out| {
-        let done = py.detach(|| caught(|| inflate(data, out)));
-        done.and_then(|done| done).map_err(PyValueError::new_err)
-    })
+fn inflated(py: Python, data: &[u8], size: usize, inflate: Inflate) -> PyResult<Body> {
+    let undo = || {
+        let mut buffer = Buffer::take(size);
+        inflate(data, buffer.as_mut_slice()).map(|()| buffer)
+    };
+    let buffer = py.detach(|| caught(undo)).and_then(|done| done).map_err(PyValueError::new_err)?;
+    Ok(Body { held: Mutex::new(Arc::new(Held::Buffer(buffer))) })
 }
 
 /// Undoes a raw block of lz4 that holds `size` bytes.
 #[pyfunction]
-fn lz4_decompress<'py>(py: Python<'py>, data: PyBackedBytes, size: usize) -> PyResult<Bound<'py, PyBytes>> {
+fn lz4_decompress(py: Python, data: PyBackedBytes, size: usize) -> PyResult<Body> {
     inflated(py, &data, size, inflate::lz4)
 }
 
 /// Undoes frames of zstd that hold `size` bytes.
 #[pyfunction]
-fn zstd_decompress<'py>(py: Python<'py>, data: PyBackedBytes, size: usize) -> PyResult<Bound<'py, PyBytes>> {
+fn zstd_decompress(py: Python, data: PyBackedBytes, size: usize) -> PyResult<Body> {
     inflated(py, &data, size, inflate::zstd)
 }
 
@@ -199,10 +271,12 @@ fn zstd_decompress<'py>(py: Python<'py>, data: PyBackedBytes, size: usize) -> Py
 fn sls_siem_codec(module: &Bound<PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     // Changes whenever something here is called in another way; the agent uses only the one it knows.
-    module.add("INTERFACE", 2)?;
+    module.add("INTERFACE", 3)?;
     module.add("EncodeError", module.py().get_type::<EncodeError>())?;
+    module.add_class::<Body>()?;
     module.add_class::<Encoder>()?;
     module.add_class::<Encoding>()?;
+    module.add_function(wrap_pyfunction!(count_groups, module)?)?;
     module.add_function(wrap_pyfunction!(group_sizes, module)?)?;
     module.add_function(wrap_pyfunction!(count_events, module)?)?;
     module.add_function(wrap_pyfunction!(lz4_decompress, module)?)?;

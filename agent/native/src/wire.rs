@@ -324,6 +324,13 @@ fn read_pair(body: &[u8], start: usize, end: usize) -> Result<(Part, Part), Wire
     Ok((key, value))
 }
 
+/// Counts the log groups, without looking into them.
+pub fn count_groups(body: &[u8]) -> Result<usize, Malformed> {
+    let mut groups = Groups::default();
+    while groups.next(body)?.is_some() {}
+    Ok(groups.index)
+}
+
 /// Counts the logs of each group, without looking into the logs.
 pub fn group_sizes(body: &[u8]) -> Result<Vec<usize>, Malformed> {
     let mut sizes = Vec::new();

@@ -13,13 +13,13 @@ from functools import lru_cache
 from typing import Optional, Protocol, Union, cast
 from zoneinfo import ZoneInfo
 
-from sls_siem.codec.model import Batch, Encoded, Encoder, Oversize, Payload, Span
+from sls_siem.codec.model import Batch, Body, Encoded, Encoder, Oversize, Payload, Span
 from sls_siem.codec.settings import EncoderSettings, SeverityBy, SyslogSettings, TransformSettings
 from sls_siem.config.syslog_names import FACILITIES, SEVERITIES
 from sls_siem.config.template import Field, parse_template
 from sls_siem.errors import CodecError
 
-_INTERFACE = 2
+_INTERFACE = 3
 _FORMATS = ("json", "kv", "raw")
 _DAY_S = 86_400
 _LAST_TIME = (1 << 32) - 1
@@ -34,9 +34,9 @@ class _Encoding(Protocol):
 
 
 class _Encoder(Protocol):
-    def start(self, body: bytes, batch: _Task) -> _Encoding: ...
+    def start(self, body: Body, batch: _Task) -> _Encoding: ...
 
-    def event_id(self, body: bytes, batch: _Task, ordinal: int) -> str: ...
+    def event_id(self, body: Body, batch: _Task, ordinal: int) -> str: ...
 
 
 class _Library(Protocol):
@@ -50,13 +50,15 @@ class _Library(Protocol):
         self, settings: Mapping[str, object], syslog: Optional[Mapping[str, object]]
     ) -> _Encoder: ...
 
-    def group_sizes(self, body: bytes) -> list[int]: ...
+    def count_groups(self, body: Body) -> Optional[int]: ...
 
-    def count_events(self, body: bytes) -> int: ...
+    def group_sizes(self, body: Body) -> list[int]: ...
 
-    def lz4_decompress(self, data: bytes, size: int) -> bytes: ...
+    def count_events(self, body: Body) -> int: ...
 
-    def zstd_decompress(self, data: bytes, size: int) -> bytes: ...
+    def lz4_decompress(self, data: bytes, size: int) -> Body: ...
+
+    def zstd_decompress(self, data: bytes, size: int) -> Body: ...
 
 
 @lru_cache(maxsize=1)
@@ -96,29 +98,33 @@ class Compiled:
             return None
         return CompiledEncoder(self._library, encoder, reference)
 
-    def group_sizes(self, body: bytes) -> list[int]:
+    def count_groups(self, body: Body) -> Optional[int]:
+        """Count the log groups; as `wire.count_groups`."""
+        return self._library.count_groups(body)
+
+    def group_sizes(self, body: Body) -> list[int]:
         """Count the logs of each group; as `wire.group_sizes`."""
         try:
             return self._library.group_sizes(body)
         except self._library.EncodeError as exc:
             raise _codec_error(exc) from exc
 
-    def count_events(self, body: bytes) -> int:
+    def count_events(self, body: Body) -> int:
         """Count the logs; as `wire.count_events`."""
         try:
             return self._library.count_events(body)
         except self._library.EncodeError as exc:
             raise _codec_error(exc) from exc
 
-    def lz4_decompress(self, data: bytes, size: int) -> bytes:
-        """Undo a raw block of lz4 that holds `size` bytes; nothing more is allocated, and nothing copied.
+    def lz4_decompress(self, data: bytes, size: int) -> Body:
+        """Undo a raw block of lz4 that holds `size` bytes, into memory that other answers had before.
 
         Raises:
             ValueError: it cannot be undone, or holds another number of bytes.
         """
         return self._library.lz4_decompress(data, size)
 
-    def zstd_decompress(self, data: bytes, size: int) -> bytes:
+    def zstd_decompress(self, data: bytes, size: int) -> Body:
         """Undo frames of zstd; as `lz4_decompress`."""
         return self._library.zstd_decompress(data, size)
 

@@ -18,7 +18,7 @@ from sls_siem.codec.fastwalk import LogReader
 from sls_siem.codec.model import Batch, Encoded
 from sls_siem.codec.packer import Packer
 from sls_siem.codec.transform import Transform
-from sls_siem.codec.wire import GroupMeta, Log, WireError, walk_group, walk_list, walk_log
+from sls_siem.codec.wire import GroupMeta, Log, WireError, count_groups, walk_group, walk_list, walk_log
 from sls_siem.codec.writers import GroupWriter, Writer, Written
 from sls_siem.errors import CodecError
 
@@ -56,13 +56,14 @@ class ReferenceEncoder:
         meta: Optional[GroupMeta] = None
         writer: Optional[GroupWriter] = None
         try:
-            _check_count(batch)
-            for group in _wanted_groups(batch):
+            body = bytes(batch.body)
+            _check_count(batch, body)
+            for group in _wanted_groups(batch, body):
                 if writer is None or group.meta != meta:
                     meta, writer = group.meta, self._writer.open(self._shared(group.meta))
                 packer.enter(group.number, group.before)
                 place = group.first
-                for written, raw in self._whole(batch, group, writer):
+                for written, raw in self._whole(batch, body, group, writer):
                     if packer.add(place, written, raw):
                         yield from packer.take()
                     place += 1
@@ -85,22 +86,22 @@ class ReferenceEncoder:
             CodecError: the batch cannot be walked.
             IndexError: it has no such event.
         """
-        place = ordinal
-        for index, (start, end) in enumerate(walk_list(batch.body)):
+        place, body = ordinal, bytes(batch.body)
+        for index, (start, end) in enumerate(walk_list(body)):
             with _Located(index):
-                meta, bounds = walk_group(batch.body, start, end)
+                meta, bounds = walk_group(body, start, end)
                 if 2 * place >= len(bounds):
                     place -= len(bounds) // 2
                 elif batch.regrouped:
-                    log = walk_log(batch.body, bounds[2 * place], bounds[2 * place + 1])
+                    log = walk_log(body, bounds[2 * place], bounds[2 * place + 1])
                     return hash_id(batch.shard, meta, log).decode()
                 else:
                     return f"{batch.shard}-{batch.position + index}-{place}"
         raise IndexError(f"the batch has no event {ordinal}")
 
-    def _whole(self, batch: Batch, group: _Group, writer: GroupWriter) -> Iterator[tuple[Written, int]]:
+    def _whole(self, batch: Batch, body: bytes, group: _Group, writer: GroupWriter) -> Iterator[tuple[Written, int]]:
         """Yield the events of a group with their size on the wire, none of them when one cannot be walked."""
-        events = self._written(batch, group, writer)
+        events = self._written(batch, body, group, writer)
         held: list[tuple[Written, int]] = []
         size = 0
         with _Located(group.number):
@@ -108,7 +109,7 @@ class ReferenceEncoder:
                 held.append(event)
                 size += max(event[1], len(event[0] or b""))
                 if size > HELD_BYTES:
-                    self._walk(batch.body, group.bounds[2 * len(held) :])
+                    self._walk(body, group.bounds[2 * len(held) :])
                     break
         # Let go of each as it is taken: a stalled receiver holds this generator for hours.
         held.reverse()
@@ -116,8 +117,7 @@ class ReferenceEncoder:
             yield held.pop()
         yield from events
 
-    def _written(self, batch: Batch, group: _Group, writer: GroupWriter) -> Iterator[tuple[Written, int]]:
-        body = batch.body
+    def _written(self, batch: Batch, body: bytes, group: _Group, writer: GroupWriter) -> Iterator[tuple[Written, int]]:
         read = self._reader.read
         write = writer.write if self._transform is None else self._changing(self._transform, group.meta, writer)
         ends = iter(group.bounds)
@@ -161,16 +161,16 @@ class _Located:
             raise CodecError(f"log group {self._index}: {error}", group_index=self._index) from error
 
 
-def _wanted_groups(batch: Batch) -> Iterator[_Group]:
+def _wanted_groups(batch: Batch, body: bytes) -> Iterator[_Group]:
     """Yield the groups that have logs between `skip` and `limit`, with these logs only."""
     skip = batch.skip
     left = batch.limit
     before = 0
-    for index, (start, end) in enumerate(walk_list(batch.body)):
+    for index, (start, end) in enumerate(walk_list(body)):
         if left == 0:
             return
         with _Located(index):
-            meta, bounds = walk_group(batch.body, start, end)
+            meta, bounds = walk_group(body, start, end)
         logs = len(bounds) // 2
         first = min(skip, logs)
         wanted = logs - first if left is None else min(logs - first, left)
@@ -182,16 +182,13 @@ def _wanted_groups(batch: Batch) -> Iterator[_Group]:
             left -= wanted
 
 
-def _check_count(batch: Batch) -> None:
+def _check_count(batch: Batch, body: bytes) -> None:
     """Refuse a batch whose groups are not those that were announced: no event's position would be known.
 
     A list that is cut off is reported later, when what comes before has been yielded.
     """
     if batch.regrouped:
         return
-    try:
-        groups = sum(1 for _ in walk_list(batch.body))
-    except CodecError:
-        return
-    if groups != batch.groups:
+    groups = count_groups(body)
+    if groups is not None and groups != batch.groups:
         raise CodecError(f"the body holds {groups} log groups, not {batch.groups} as announced")

@@ -18,7 +18,7 @@ from sls_siem.codec.hec import HecWriter
 from sls_siem.codec.json_format import JsonFormat
 from sls_siem.codec.kv_format import KvFormat
 from sls_siem.codec.leef_format import LeefFormat
-from sls_siem.codec.model import Encoder
+from sls_siem.codec.model import Body, Encoder
 from sls_siem.codec.raw_format import RawFormat
 from sls_siem.codec.settings import EncoderSettings
 from sls_siem.codec.syslog import SyslogWriter, make_header
@@ -56,16 +56,22 @@ def make_encoder(settings: EncoderSettings) -> Encoder:
     return (compiled and compiled.make_encoder(settings, reference)) or reference
 
 
-def group_sizes(body: bytes) -> list[int]:
+def count_groups(body: Body) -> Optional[int]:
+    """Count the log groups of a LogGroupList; see `wire.count_groups`."""
+    compiled = compiled_codec()
+    return compiled.count_groups(body) if compiled else wire.count_groups(bytes(body))
+
+
+def group_sizes(body: Body) -> list[int]:
     """Count the logs of each group of a LogGroupList; see `wire.group_sizes`."""
     compiled = compiled_codec()
-    return compiled.group_sizes(body) if compiled else wire.group_sizes(body)
+    return compiled.group_sizes(body) if compiled else wire.group_sizes(bytes(body))
 
 
-def count_events(body: bytes) -> int:
+def count_events(body: Body) -> int:
     """Count the logs of a LogGroupList; see `wire.count_events`."""
     compiled = compiled_codec()
-    return compiled.count_events(body) if compiled else wire.count_events(body)
+    return compiled.count_events(body) if compiled else wire.count_events(bytes(body))
 
 
 def make_reference_encoder(settings: EncoderSettings) -> Encoder:

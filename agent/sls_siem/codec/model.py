@@ -11,6 +11,18 @@ from dataclasses import dataclass
 from typing import Optional, Protocol, Union
 
 
+class Inflated(Protocol):
+    """A LogGroupList in memory of the compiled codec: it reads it there, anybody else takes `bytes` of it."""
+
+    def __len__(self) -> int: ...
+
+    def __bytes__(self) -> bytes: ...
+
+
+Body = Union[bytes, Inflated]
+"""LogGroupList in protobuf wire form."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """One answer of PullLogs, decompressed, not decoded.
@@ -20,7 +32,7 @@ class Batch:
         position: position of the first log group in `body` (with `regrouped`: the position that was asked for).
         next_position: position to ask for next; without `regrouped` it is `position + groups`.
         groups: number of log groups in `body`.
-        body: LogGroupList in protobuf wire form.
+        body: the log groups.
         regrouped: the service ran a query or a processor, so groups in `body` have no position of their own.
         skip: so many events at the front of `body` are left out (they were settled before).
         limit: at most so many events after these are encoded; None means all.
@@ -30,7 +42,7 @@ class Batch:
     position: int
     next_position: int
     groups: int
-    body: bytes
+    body: Body
     regrouped: bool = False
     skip: int = 0
     limit: Optional[int] = None

@@ -267,7 +267,7 @@ class Sender:
             batch.shard,
             "undecodable",
             str(error),
-            batch.body,
+            bytes(batch.body),
             self._wall(),
             raw=True,
             position=batch.position,

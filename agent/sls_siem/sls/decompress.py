@@ -16,15 +16,16 @@ from typing import Any, Optional
 import lz4.block
 
 from sls_siem.codec import compiled_codec
+from sls_siem.codec.model import Body
 
-_Undo = Callable[[bytes, int], bytes]
+_Undo = Callable[[bytes, int], Body]
 
 
 class DecompressError(Exception):
     """The body cannot be decompressed, or is not as long as it says; the message says which."""
 
 
-def decompress(body: bytes, *, codec: str, raw_size: int) -> bytes:
+def decompress(body: bytes, *, codec: str, raw_size: int) -> Body:
     """Undo the compression of a body; never allocates much more than `raw_size`.
 
     Args:
@@ -58,7 +59,7 @@ def _undo_for(codec: str) -> Optional[_Undo]:
     return {"": _plain, "deflate": _zlib, "gzip": _zlib}.get(codec)
 
 
-def _size(raw: bytes, raw_size: int) -> str:
+def _size(raw: Body, raw_size: int) -> str:
     return f"{len(raw)}" if len(raw) < raw_size else "more"
 
 
@@ -87,7 +88,7 @@ def _lz4_package(body: bytes, raw_size: int) -> bytes:
 
 
 def _compiled(undo: _Undo) -> _Undo:
-    def undo_or_say_why(body: bytes, raw_size: int) -> bytes:
+    def undo_or_say_why(body: bytes, raw_size: int) -> Body:
         try:
             return undo(body, raw_size)
         except ValueError as exc:

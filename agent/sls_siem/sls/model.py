@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
+from sls_siem.codec.model import Body
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -70,7 +72,7 @@ class Pulled:
     asked: int
     next_position: int
     groups: int
-    body: bytes
+    body: Body
     wire_bytes: int = 0
     raw_groups: Optional[int] = None
     raw_bytes: Optional[int] = None

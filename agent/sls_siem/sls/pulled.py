@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Optional
 
-from sls_siem.codec.wire import walk_list
-from sls_siem.errors import CodecError
+from sls_siem.codec import count_groups
+from sls_siem.codec.model import Body
 from sls_siem.net.http import HttpAnswer
 from sls_siem.sls.cursors import to_position
 from sls_siem.sls.decompress import DecompressError, decompress
@@ -64,35 +64,7 @@ def read_pulled(answer: HttpAnswer, asked: int) -> Pulled:
     )
 
 
-def count_groups(body: bytes) -> Optional[int]:
-    """Count the log groups of a LogGroupList; None when it cannot be walked."""
-    position, end, count = 0, len(body), 0
-    while position < end:
-        # A length of up to four bytes, which all have that the service sends; anything else goes the long way.
-        if body[position] != 0x0A or position + 5 > end:
-            return _count_slowly(body)
-        size = body[position + 1]
-        position += 2
-        shift = 7
-        while size >> shift and shift < 28:
-            size = size - (1 << shift) + (body[position] << shift)
-            position += 1
-            shift += 7
-        if size >> shift:
-            return _count_slowly(body)
-        position += size
-        count += 1
-    return count if position == end else None
-
-
-def _count_slowly(body: bytes) -> Optional[int]:
-    try:
-        return sum(1 for _ in walk_list(body))
-    except CodecError:
-        return None
-
-
-def _body(answer: HttpAnswer, raw_size: int) -> bytes:
+def _body(answer: HttpAnswer, raw_size: int) -> Body:
     if raw_size == 0:
         return b""
     try:

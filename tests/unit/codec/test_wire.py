@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sls_siem.codec import EncoderSettings, count_events, group_sizes, make_encoder
+from sls_siem.codec import wire as wire_of_the_reference
 from sls_siem.codec.fastwalk import LogReader
 from sls_siem.codec.model import Batch
 from sls_siem.codec.wire import Log, WireError, walk_group, walk_list, walk_log
 from sls_siem.errors import CodecError
 from tests.unit.codec.building import G, L, batches, group, log, wire
 from tests.unit.codec.schema import LogGroupList
+from tests.unit.codec_native.compare import library
 
 HEC = EncoderSettings("hec", "project", "store")
 
@@ -316,3 +318,47 @@ def test_a_hundred_thousand_tiny_logs_in_a_group_are_walked_and_counted():
 
     assert count_events(body) == 100_000
     assert sum(payload.events for payload in make_encoder(HEC).encode(Batch(0, 0, 1, 1, body))) == 100_000
+
+
+def varint(value):
+    out = b""
+    while value > 0x7F:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
+def group_list(*sizes):
+    return b"".join(b"\x0a" + varint(size) + bytes(size) for size in sizes)
+
+
+@pytest.fixture(scope="module", params=["reference", "compiled"])
+def count_groups(request):
+    """Count as either codec does."""
+    return wire_of_the_reference.count_groups if request.param == "reference" else library().count_groups
+
+
+@given(st.lists(st.sampled_from([0, 1, 2, 3, 5, 127, 128, 16383, 16384, 100_000]), max_size=20))
+def test_counts_groups_of_any_size(count_groups, sizes):
+    assert count_groups(group_list(*sizes)) == len(sizes)
+
+
+@pytest.mark.parametrize("size", [2097151, 2097152, 5_000_000])
+def test_counts_great_groups(count_groups, size):
+    assert count_groups(group_list(3, size, 3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"\x10\x05" + group_list(9, 9), 2),  # an unknown field
+        (b"\x0a\x89\x80\x80\x80\x00" + bytes(9) + group_list(9), 2),  # needless continuation bytes
+        (b"\x0a\xff\xff\xff\xff\x7f" + bytes(9), None),
+        (b"\x0a\x09123", None),
+        (group_list(9) + b"\x0a", None),
+        (b"\xff" * 20, None),
+        (b"\x0d1234", None),
+    ],
+)
+def test_counts_what_is_legal_and_nothing_else(count_groups, body, expected):
+    assert count_groups(body) == expected
