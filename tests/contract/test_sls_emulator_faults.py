@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -241,7 +242,19 @@ def test_the_whole_service_can_be_away_and_come_back_on_its_port(
     emulator.stop_listening()
     with pytest.raises(ConnectionRefusedError):
         pull()
+    # Nobody else gets it meanwhile, neither to listen nor to call from there.
+    with socket.socket() as other, pytest.raises(OSError, match="Address already in use"):
+        other.bind((emulator.host, port))
     emulator.start_listening()
 
     assert emulator.port == port
     assert pull()[0] == 200
+
+
+def test_the_port_of_a_service_that_has_ended_is_anybodys() -> None:
+    with SlsEmulator() as ended:
+        pass
+
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind((ended.host, ended.port))

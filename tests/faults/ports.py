@@ -1,4 +1,4 @@
-"""Ports that stay a world's own, so that no other schedule takes them while what listens there is away."""
+"""Ports for the agents of a world, which no other schedule takes while they are down."""
 
 from __future__ import annotations
 
@@ -10,18 +10,6 @@ from collections.abc import Iterator
 from random import Random
 
 HOST = "127.0.0.1"
-
-
-@contextlib.contextmanager
-def reserved_port() -> Iterator[int]:
-    """A port that a server may open, shut and open again; whoever connects while it is shut is refused.
-
-    The kernel gives a bound port to nobody who asks for any, and the server may bind it too, by SO_REUSEADDR.
-    """
-    with contextlib.closing(socket.socket()) as reservation:
-        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reservation.bind((HOST, 0))
-        yield reservation.getsockname()[1]
 
 
 @contextlib.contextmanager

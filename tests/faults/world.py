@@ -31,7 +31,7 @@ from tests.e2e.harness import GROUP, KEY_ID, KEY_SECRET, AgentProcess, sls_table
 from tests.faults.clock import Clock
 from tests.faults.nursery import Nursery
 from tests.faults.oracle import Obligations
-from tests.faults.ports import free_ports, reserved_port
+from tests.faults.ports import free_ports
 from tests.faults.schedule import ANY_HEC, HEC_ACK, KINDS, PLAIN, RELP, TLS, Course, Happening, Schedule
 
 LOGS, PULLS = 5000, 20
@@ -237,8 +237,7 @@ class World:
         self._stack = contextlib.ExitStack()
         self._folder = folder
         settings = Settings(expired_cursor=schedule.expired_cursor)
-        port = self._stack.enter_context(reserved_port())
-        self.sls = SlsEmulator(project="p", logstore="ls", shards=schedule.shards, port=port, settings=settings)
+        self.sls = SlsEmulator(project="p", logstore="ls", shards=schedule.shards, settings=settings)
         self.sls.add_key(KEY_ID, KEY_SECRET)
         self.certificates = Certificates(folder / "pki")
         self.siem: Receiver = self._make_siem()

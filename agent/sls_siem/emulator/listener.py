@@ -164,7 +164,7 @@ class Listener:
         self._open: dict[Connection, threading.Thread] = {}
         self._door: Optional[socket.socket] = None
         self._acceptor: Optional[threading.Thread] = None
-        self._reservation = _bound(host, port)
+        self._reservation = bound(host, port)
         address: tuple[str, int] = self._reservation.getsockname()[:2]
         self.host, self.port = address
 
@@ -182,7 +182,7 @@ class Listener:
         """Open the door, the first time or again; nothing happens when it is open."""
         if self._door is not None:
             return
-        door = _bound(self.host, self.port)
+        door = bound(self.host, self.port)
         if self._receive_buffer:
             door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
         door.listen(128)
@@ -262,7 +262,16 @@ class Listener:
         return True
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int) -> socket.socket:
+    """Bind a port. While it is bound, nobody else gets it, not even for a call; who binds it here may listen on it too.
+
+    Args:
+        host: address.
+        port: 0 lets the kernel choose.
+
+    Raises:
+        OSError: it is not to be had.
+    """
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((host, port))

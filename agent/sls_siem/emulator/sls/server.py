@@ -8,6 +8,7 @@ import threading
 from types import TracebackType
 from typing import Any, Optional
 
+from sls_siem.emulator.listener import bound
 from sls_siem.emulator.sls.clock import Clock
 from sls_siem.emulator.sls.control import Control
 from sls_siem.emulator.sls.faults import FaultPlan
@@ -63,6 +64,7 @@ class SlsEmulator:
         self._tls = tls
         self._stopping = threading.Event()
         self._lock = threading.Lock()
+        self._reservation: Optional[socket.socket] = None
         self._listener: Optional[socket.socket] = None
         self._acceptor: Optional[threading.Thread] = None
         self._connections: dict[Connection, threading.Thread] = {}
@@ -95,6 +97,9 @@ class SlsEmulator:
         self.stop_listening()
         for thread in threads:
             thread.join(_END_S)
+        if self._reservation is not None:
+            self._reservation.close()
+            self._reservation = None
 
     def __enter__(self) -> SlsEmulator:  # noqa: PYI034 - Self is not in Python 3.9
         return self.start()
@@ -105,15 +110,14 @@ class SlsEmulator:
         self.stop()
 
     def start_listening(self) -> None:
-        """Listen, again on the same port after `stop_listening`."""
+        """Listen, again on the same port after `stop_listening`; nobody else gets it meanwhile."""
         if self._listener is not None:
             return
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((self.host, self.port))
+        if self._reservation is None:
+            self._reservation = bound(self.host, self.port)
+            self.port = self._reservation.getsockname()[1]
+        listener = bound(self.host, self.port)
         listener.listen(128)
-        self.port = listener.getsockname()[1]
         self._listener = listener
         self._acceptor = threading.Thread(target=self._accept, args=(listener,), name="sls-accept", daemon=True)
         self._acceptor.start()
