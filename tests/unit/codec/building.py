@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sls_siem.codec import EncoderSettings, make_encoder
 from sls_siem.codec.model import Batch, Oversize, Payload
+from sls_siem.emulator.loggroups import varint
 from tests.unit.codec.schema import LogGroupList
 
 Pair = tuple[bytes, bytes]
@@ -59,6 +60,11 @@ def wire(groups: Sequence[G]) -> bytes:
             for key, value in entry.contents:
                 added.Contents.add(Key=key, Value=value)
     return message.SerializeToString()
+
+
+def group_list(*sizes: int) -> bytes:
+    """A LogGroupList whose groups have so many bytes, all zero: it can be walked, its groups cannot."""
+    return b"".join(b"\x0a" + varint(size) + bytes(size) for size in sizes)
 
 
 def batch(*groups: G, shard: int = 3, position: int = 1000, regrouped: bool = False) -> Batch:

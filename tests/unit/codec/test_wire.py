@@ -14,7 +14,7 @@ from sls_siem.codec.fastwalk import LogReader
 from sls_siem.codec.model import Batch
 from sls_siem.codec.wire import Log, WireError, walk_group, walk_list, walk_log
 from sls_siem.errors import CodecError
-from tests.unit.codec.building import G, L, batches, group, log, wire
+from tests.unit.codec.building import G, L, batches, group, group_list, log, wire
 from tests.unit.codec.schema import LogGroupList
 from tests.unit.codec_native.compare import library
 
@@ -318,18 +318,6 @@ def test_a_hundred_thousand_tiny_logs_in_a_group_are_walked_and_counted():
 
     assert count_events(body) == 100_000
     assert sum(payload.events for payload in make_encoder(HEC).encode(Batch(0, 0, 1, 1, body))) == 100_000
-
-
-def varint(value):
-    out = b""
-    while value > 0x7F:
-        out += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return out + bytes([value])
-
-
-def group_list(*sizes):
-    return b"".join(b"\x0a" + varint(size) + bytes(size) for size in sizes)
 
 
 @pytest.fixture(scope="module", params=["reference", "compiled"])

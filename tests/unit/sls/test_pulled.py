@@ -6,18 +6,7 @@ import pytest
 from sls_siem.net.http import HttpAnswer
 from sls_siem.sls.cursors import to_cursor
 from sls_siem.sls.pulled import LARGEST_RAW_BYTES, WrongAnswerError, read_pulled
-
-
-def varint(value):
-    out = b""
-    while value > 0x7F:
-        out += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return out + bytes([value])
-
-
-def group_list(*sizes):
-    return b"".join(b"\x0a" + varint(size) + bytes(size) for size in sizes)
+from tests.unit.codec.building import group_list
 
 
 def answer(raw, groups, **headers):
