@@ -226,9 +226,9 @@ impl Drop for Encoding {
 
 /// Counts the log groups of a LogGroupList; None when it cannot be walked.
 #[pyfunction]
-fn count_groups(py: Python, body: Given) -> PyResult<Option<usize>> {
+fn count_groups(py: Python, body: Given) -> Option<usize> {
     let body = body.held();
-    detached(py, || Ok(wire::count_groups(body.as_slice()).ok()))
+    py.detach(|| caught(|| wire::count_groups(body.as_slice()).ok())).ok().flatten()
 }
 
 /// Counts the logs of each group of a LogGroupList.
