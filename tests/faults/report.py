@@ -163,6 +163,7 @@ def _head(found: list[Piece]) -> list[str]:
     for piece in found:
         agents[piece["agent"]].append(piece)
     largest, newest = max(agents.values(), key=_counted, default=[]), agents[found[-1]["agent"]] if found else []
+    state = "is that one" if newest == largest else _state(newest)
     return [
         "# Fault schedules",
         "",
@@ -192,7 +193,7 @@ def _head(found: list[Piece]) -> list[str]:
         f"Such draws since 7991ac9: {total('excused')}.",
         "",
         "The bar is 10,000 schedules without a failure. "
-        f"**One state of `agent/` {_state(largest)}; the newest {_state(newest)}.**",
+        f"**One state of `agent/` {_state(largest)}; the newest {state}.**",
         "",
     ]
 

@@ -101,6 +101,7 @@ def test_commits_with_the_same_agent_add_up() -> None:
 
     assert "One state of `agent/` (commits ccccccc, ddddddd) has 2, of which 1 failed" in text
     assert "the newest (commits eeeeeee) has 1, of which 0 failed." in text
+    assert "has 2, of which 1 failed; the newest is that one." in report.markdown(report.pieces(same))
 
 
 def test_a_seed_that_failed_stays_in_the_report_when_it_passes_later() -> None:
