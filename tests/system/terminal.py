@@ -68,8 +68,9 @@ def converse(
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, SIZE)
     process = subprocess.Popen(
-        # A session of its own, whose terminal ours is: so that Ctrl-C reaches what runs in it.
-        ["setsid", "--ctty", "--wait", *command],
+        # A session of its own, whose terminal ours is: so that Ctrl-C reaches what runs in it, and is not ignored there
+        # when it is here, as in what a shell runs in the background.
+        ["env", "--default-signal=INT", "setsid", "--ctty", "--wait", *command],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
