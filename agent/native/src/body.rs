@@ -6,9 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Most bytes that are kept while nobody needs them.
 const MOST_SPARE: usize = 16 << 20;
-/// Sizes are rounded up by at most a part of this, so that an answer fits in the memory of another of about its size.
+/// Less than that is cleared at once, and not kept.
+const LEAST_SPARE: usize = 64 << 10;
+/// Sizes are rounded up, by at most a sixteenth, so that an answer fits in the memory of another of about its size.
 const STEPS: usize = 32;
-const LEAST_STEP: usize = 4 << 10;
 
 static SPARE: Mutex<Spare> = Mutex::new(Spare { pieces: VecDeque::new(), bytes: 0 });
 
@@ -31,7 +32,7 @@ impl Spare {
     }
 
     fn give_back(&mut self, piece: Vec<u8>) {
-        if piece.len() > MOST_SPARE {
+        if !(LEAST_SPARE..=MOST_SPARE).contains(&piece.len()) {
             return;
         }
         self.bytes += piece.len();
@@ -43,7 +44,6 @@ impl Spare {
 }
 
 /// Bytes of a fixed number, which were another's before; whoever takes it has to fill it.
-#[derive(Default)]
 pub struct Buffer {
     piece: Vec<u8>,
     size: usize,
@@ -52,9 +52,6 @@ pub struct Buffer {
 impl Buffer {
     /// Takes memory of that size; what is in it may be anything.
     pub fn take(size: usize) -> Buffer {
-        if size == 0 {
-            return Buffer::default();
-        }
         let whole = rounded(size);
         let spare = Spare::locked().take(whole);
         Buffer { piece: spare.unwrap_or_else(|| vec![0; whole]), size }
@@ -71,14 +68,15 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if !self.piece.is_empty() {
-            Spare::locked().give_back(std::mem::take(&mut self.piece));
-        }
+        Spare::locked().give_back(std::mem::take(&mut self.piece));
     }
 }
 
 fn rounded(size: usize) -> usize {
-    let step = (size.checked_next_power_of_two().unwrap_or(usize::MAX) / STEPS).max(LEAST_STEP);
+    if size < LEAST_SPARE {
+        return size;
+    }
+    let step = size.checked_next_power_of_two().unwrap_or(usize::MAX) / STEPS;
     size.checked_next_multiple_of(step).unwrap_or(size)
 }
 
@@ -88,9 +86,9 @@ mod tests {
 
     #[test]
     fn sizes_are_rounded_up_by_a_sixteenth_at_most() {
-        for size in [1, 4095, 4096, 4097, 70_000, 1 << 20, (1 << 20) + 1, 10_000_000, 64 << 20] {
+        for size in [0, 1, 65_535, 65_536, 65_537, 70_000, 1 << 20, (1 << 20) + 1, 10_000_000, 64 << 20] {
             let whole = rounded(size);
-            assert!(whole >= size && whole - size < (size / 16).max(LEAST_STEP), "{size} {whole}");
+            assert!(whole >= size && whole - size <= size / 16, "{size} {whole}");
             assert_eq!(rounded(whole), whole);
         }
         assert_eq!(rounded(9_998_000), rounded(10_001_000));
@@ -110,12 +108,13 @@ mod tests {
         spare.give_back(vec![4; 6 << 20]);
         assert!(spare.take(5 << 20).is_none(), "the oldest makes room");
         spare.give_back(vec![5; MOST_SPARE + 1]);
+        spare.give_back(vec![6; LEAST_SPARE - 1]);
         assert_eq!((spare.pieces.len(), spare.bytes), (2, 12 << 20));
     }
 
     #[test]
     fn a_buffer_has_the_size_that_was_asked_for() {
-        for size in [0, 1, 4096, 5000] {
+        for size in [0, 1, 5000, LEAST_SPARE, LEAST_SPARE + 1] {
             let mut buffer = Buffer::take(size);
             buffer.as_mut_slice().fill(7);
             assert_eq!(buffer.as_slice(), vec![7; size]);
