@@ -24,11 +24,19 @@ def _tool(name: str) -> str:
     """Find a tool beside this Python or on the path."""
     found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
     if found is None:
-        message = f"{name} is not installed (make venv does it)"
+        message = f"{name} is not installed"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
     return found
+
+
+def _cargo(part: str) -> list[str]:
+    """Find a part of cargo, which may lack although cargo is there, as `_tool` does; the command for the crate."""
+    cargo = _tool("cargo")
+    if subprocess.run([cargo, part, "--version"], capture_output=True, check=False, timeout=30).returncode != 0:
+        _tool(f"cargo {part}")
+    return [cargo, part, "--manifest-path", "agent/native/Cargo.toml"]
 
 
 def _files(*patterns: str) -> list[str]:
@@ -88,6 +96,16 @@ def test_shell_scripts_are_sound() -> None:
 
     assert ".ci/run" in scripts
     _assert_silent([_tool("shellcheck"), *scripts])
+
+
+def test_the_crate_is_formatted() -> None:
+    _assert_silent([*_cargo("fmt"), "--check"])
+
+
+def test_clippy_finds_nothing() -> None:
+    lint = [*_cargo("clippy"), "--locked", "--quiet", "--all-targets", "--all-features", "--", "-D", "warnings"]
+
+    _assert_silent(lint)
 
 
 def test_words_are_spelled() -> None:
