@@ -7,6 +7,7 @@ To see it fail, let a block forget that its last byte was a backslash: `self.esc
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -26,6 +27,12 @@ PIECES = [
     *(b'"', b'","', b'":"', b'"],["', b'\\"', b'\\\\"', b"u", b""),
 ]
 STRINGS = st.lists(st.one_of(st.sampled_from(PIECES), st.integers(0, 70).map(lambda size: b"x" * size)), max_size=12)
+TOKENS = [b"{", b"}", b"[", b"]", b",", b":", b'"a"', b"1"]
+WORDS = [
+    *(b"1", b"-0", b"01", b"1.", b"0.5e+3", b"1e", b"1e-", b"-", b"+1", b".5", b"9" * 70, b"0x1", b"1 2", b""),
+    *(b"true", b"t", b"truee", b"false", b"f", b"null", b"nil", b"NaN", b"Infinity", b"'a'", b"\\", b"x", b"/**/"),
+    *(b" ", b"\n", b"\t", b"\r", b"\x0b", b"\x00", b"\xa0", b"\xef\xbb\xbf", b"\xe2\x80\xa8", b",", b":", b"{}", b"[]"),
+]
 AROUND = [(b'["', b'"]'), (b'{"', b'":1}'), (b'[ "', b'"\n]'), (b'[["', b'"]]'), (b'{"a":"', b'"}')]
 
 
@@ -52,6 +59,38 @@ def test_strings_of_any_pieces_are_judged_alike(strings, around):
     text = b'", "'.join(strings).join(around)
 
     assert_same(HEC, batch(group(log((b"event", text), (b"next", b"\\" * 70)))))
+
+
+@pytest.mark.parametrize("opening", [b"{", b"["])
+def test_every_short_order_of_tokens_is_judged_alike(opening):
+    texts = [opening + b"".join(order) for length in range(6) for order in product(TOKENS, repeat=length)]
+    for first in range(0, len(texts), 1000):
+        assert_same(HEC, batch(group(*(log((b"event", text)) for text in texts[first : first + 1000]))))
+
+    assert any(embeddable(text) is not None for text in texts)
+
+
+@pytest.mark.parametrize("token", WORDS, ids=ascii)
+def test_words_and_numbers_are_judged_alike(token):
+    around = [
+        (b"[", b"]"),
+        (b'{"a":', b"}"),
+        (b"[1,", b",2]"),
+        (b'[ "a" ,', b" ]"),
+        (b"{", b":1}"),
+        (b"", b"[]"),
+        (b"[]", b""),
+    ]
+
+    assert_same(HEC, batch(group(*(log((b"event", token.join(pair))) for pair in around))))
+
+
+@pytest.mark.parametrize("inside", [b"", b"1", b" ", b'"a"', b'"a":1', b"[]", b"{}", b"[ ]", b" {\n}"], ids=ascii)
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}"), (b'[ {"a" : ', b" } ]")])
+def test_depth_is_counted_alike(opening, closing, inside):
+    texts = [opening * depth + inside + closing * depth for depth in (*range(1, 4), *range(30, 35), *range(62, 67))]
+
+    assert_same(HEC, batch(group(*(log((b"event", text)) for text in texts))))
 
 
 @given(st.integers(0, 140), st.integers(1, 140))
