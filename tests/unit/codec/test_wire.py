@@ -90,10 +90,11 @@ def test_walk_of_damaged_bytes_ends_in_a_typed_error_or_agrees_with_protobuf(bui
 def test_arbitrary_bytes_never_end_in_an_untyped_error(junk):
     for body in (junk, bytes([0x0A, len(junk)]) + junk, b"\x0a" + bytes([len(junk) + 2, 0x0A, len(junk)]) + junk):
         try:
-            read(body)
+            logs = [one for found in read(body) for one in found.logs]
             list(make_encoder(HEC).encode(Batch(0, 0, 1, 1, body, regrouped=True)))
         except (CodecError, WireError):
             continue
+        assert count_events(body) == len(logs)
 
 
 def as_list(inside_group: bytes) -> bytes:
