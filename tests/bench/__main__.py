@@ -13,8 +13,8 @@ from typing import Any
 from sls_siem.cli.bench_case import CASES
 from sls_siem.cli.bench_measure import Plan
 from sls_siem.cli.bench_report import table
-from tests.bench import hold
-from tests.bench.comparison import compare, entries, more_entries, ratios
+from tests.bench import codec_alone, hold
+from tests.bench.comparison import Entry, compare, entries, more_entries, ratios
 from tests.bench.plot import svg
 
 _CHECKED = ("hec", "syslog")
@@ -25,6 +25,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--output", choices=tuple(CASES), action="append", help="repeatable; default: all")
     parser.add_argument("--all", action="store_true", help="other logs, shapes, numbers of shards and codecs too")
+    names = [entry.case.name for entry in _every_entry()]
+    parser.add_argument("--case", choices=names, action="append", help="instead: the line of this name; repeatable")
+    parser.add_argument("--codec", action="store_true", help="instead: the codec alone, in this process")
     parser.add_argument("--hold", action="store_true", help="instead: what it costs to keep a pace, and how late it is")
     parser.add_argument("--growth", action="store_true", help="instead: the same 20 MB/s in 1 to 100 shards")
     parser.add_argument("--checked", action="store_true", help="first compare every id and byte, as `sls-siem demo`")
@@ -33,6 +36,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write one JSON document there")
     parser.add_argument("--plot", type=Path, help="draw an SVG there")
     options = parser.parse_args()
+    if options.codec:
+        print(codec_alone.table(options.runs * 20))
+        return 0
     if options.checked and not all(_arrives_whole(output) for output in _CHECKED):
         return 1
     found = _holds(options) if options.hold or options.growth else _comparison(options)
@@ -49,8 +55,14 @@ def _arrives_whole(output: str) -> bool:
     return subprocess.run(command, check=False).returncode == 0
 
 
+def _every_entry() -> list[Entry]:
+    return entries(tuple(CASES)) + more_entries()
+
+
 def _comparison(options: argparse.Namespace) -> dict[str, Any]:
     chosen = entries(tuple(options.output or CASES)) + (more_entries() if options.all else [])
+    if options.case:
+        chosen = [entry for entry in _every_entry() if entry.case.name in options.case]
     found = compare(chosen, Plan(runs=options.runs, seconds=options.seconds))
     found["load"] = os.getloadavg()[0]
     print(f"{table(found)}\n\n{ratios(found)}\n\nload average at the end: {found['load']:.1f}")
