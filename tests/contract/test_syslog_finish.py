@@ -122,7 +122,11 @@ def test_a_receiver_that_read_everything_settles_it_with_and_without_close_notif
     lane_to: Callable[..., Lane], certificates: Certificates, monkeypatch: pytest.MonkeyPatch, close_notify: bool
 ) -> None:
     monkeypatch.setattr(stream_lane, "GOOD_AFTER_S", 0.0)
-    handler = read_to_the_end(server_context(certificates.server), close_notify=close_notify)
+    context = server_context(certificates.server)
+    if not close_notify:
+        # Behind session tickets that are read together with it, the end may be an RST: then all is sent again.
+        context.num_tickets = 0
+    handler = read_to_the_end(context, close_notify=close_notify)
     for _ in range(8):
         lane = lane_to(handler, ca_file=certificates.ca_file)
         lane.send(framed(syslog_frames(0, 300, size=100)), 0)
