@@ -80,18 +80,24 @@ demo: $(VENV)/.installed
 	$(BIN)/sls-siem demo $(DEMO)
 
 # A test that fails is run once more, with nothing beside it: most are about time, and the machine is shared. Both
-# failures are in the log; what fails twice fails the run, and so does whatever else ended pytest.
+# failures are in the log; what fails twice fails the run, and so does whatever else ended pytest. The last lines name
+# what failed once, so that a test which often does is seen.
+FAILED_ONCE = build/failed-once
+NOTE_FAILED = { grep -o '".*::.*"' .pytest_cache/v/cache/lastfailed || true; } >> $(FAILED_ONCE)
 MEASURED_PYTEST = SLS_SIEM_TEST_WHEEL=1 $(BIN)/python -m coverage run -m pytest
 AGAIN = --last-failed --last-failed-no-failures none --maxfail 1
 
 test: venv
 	$(BIN)/python -m coverage erase
-	$(MEASURED_PYTEST) -n $(JOBS) --dist loadfile -m 'not alone' || $(MEASURED_PYTEST) $(AGAIN) -m 'not alone'
-	$(MEASURED_PYTEST) -m alone || $(MEASURED_PYTEST) $(AGAIN) -m alone
+	@rm -f $(FAILED_ONCE)
+	$(MEASURED_PYTEST) -n $(JOBS) --dist loadfile -m 'not alone' \
+	    || { $(NOTE_FAILED); $(MEASURED_PYTEST) $(AGAIN) -m 'not alone'; }
+	$(MEASURED_PYTEST) -m alone || { $(NOTE_FAILED); $(MEASURED_PYTEST) $(AGAIN) -m alone; }
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 	$(BIN)/python tests/branch_coverage.py
 	$(BIN)/python tests/other_pythons.py $(WHEELS)/*.whl
+	@test ! -s $(FAILED_ONCE) || { echo "Failed once and passed when run again, alone:"; cat $(FAILED_ONCE); }
 
 # On the oldest and the newest Python that are here; `make test` measures the usual one.
 coverage: venv

@@ -289,6 +289,10 @@ class Fleet:
                 found[int(path.parent.name)] = json.loads(path.read_text())
         return found
 
+    def shown(self, hosts: set[str]) -> set[int]:
+        """The shards that these hosts' status files list; a file is up to 2 s behind its agent."""
+        return {row["shard"] for host in hosts for now in self.status(host).values() for row in now["shards"]}
+
     def active(self, host: str) -> int:
         out = self.hosts[host].run("systemctl", "list-units", "--plain", "--no-legend", "--state=active", "sls-siem@*")
         return len(out.splitlines())
