@@ -40,7 +40,9 @@ class Progress:
         self._ledger = Ledger(position)
         self._give_back = give_back
         self._clock = clock
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._for_reader = threading.Condition(self._lock)
+        self._for_sender = threading.Condition(self._lock)
         self._generation = 0
         self._reading = Mark(position)
         self._alone_until = position
@@ -50,74 +52,77 @@ class Progress:
         self._handed_over = 0
         self._growth = 1.0
         self._closed = False
-        self._reader_woken = self._sender_woken = False
+        self._reader_woken = self._sender_woken = self._room_wanted = False
 
     # --- for everybody ---
 
     @property
     def position(self) -> int:
         """Position up to which everything is settled."""
-        with self._changed:
+        with self._lock:
             return self._ledger.position
 
     @property
     def reading_position(self) -> int:
         """Position that will be asked for next when nothing was lost."""
-        with self._changed:
+        with self._lock:
             return self._reading.position
 
     @property
     def unsettled_bytes(self) -> int:
         """Bytes handed over that are not settled."""
-        with self._changed:
+        with self._lock:
             return self._ledger.unsettled_bytes
 
     @property
     def growth(self) -> float:
         """Bytes handed over for each byte pulled, lately."""
-        with self._changed:
+        with self._lock:
             return self._growth
 
     def idle(self) -> bool:
         """Nothing is queued, lost or unsettled."""
-        with self._changed:
+        with self._lock:
             return not self._queue and not self._again and self._ledger.position >= self._reading.position
 
     @property
     def sent_in_vain(self) -> bool:
         """Something was handed over behind `position`: whoever starts there sends it again."""
-        with self._changed:
+        with self._lock:
             frontier = self._ledger.frontier
             return frontier.position > self._ledger.position or frontier.skip > 0
 
     def unsettled_for_s(self) -> float:
         """Age of the oldest unsettled payload."""
-        with self._changed:
+        with self._lock:
             since = self._ledger.oldest_unsettled_at
             return 0.0 if since is None else self._clock() - since
 
     def wake(self) -> None:
         """Let everyone who waits look again."""
-        with self._changed:
+        with self._lock:
             self._reader_woken = self._sender_woken = True
-            self._changed.notify_all()
+            self._for_reader.notify()
+            self._for_sender.notify()
 
     def close(self) -> None:
         """The sender takes nothing more: drop what is queued and let nobody wait."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._drop_queue()
-            self._changed.notify_all()
+            self._for_reader.notify()
+            self._for_sender.notify()
 
     # --- for the reader ---
 
     def next_job(self) -> Optional[Job]:
         """Tell what to pull next; None while the queue is full."""
-        with self._changed:
+        with self._lock:
             if self._closed or len(self._queue) >= QUEUED_BATCHES:
                 return None
             job = self._again[0] if self._again else self._job_for_new()
-            return replace(job, alone=job.position < self._alone_until)
+            alone = job.position < self._alone_until
+            return job if job.alone is alone else replace(job, alone=alone)
 
     def _job_for_new(self) -> Job:
         return Job(self._reading.position, skip=self._reading.skip, generation=self._generation)
@@ -131,14 +136,15 @@ class Progress:
             changed = self._generation != generation or lost < len(self._again)
             return len(self._queue) < QUEUED_BATCHES and (full or changed)
 
-        with self._changed:
+        with self._lock:
             generation, lost = self._generation, len(self._again)
-            self._changed.wait_for(ready, seconds)
-            self._reader_woken = False
+            self._room_wanted = full
+            self._for_reader.wait_for(ready, seconds)
+            self._reader_woken = self._room_wanted = False
 
     def has_lost(self) -> bool:
         """There are lost entries to be read again."""
-        with self._changed:
+        with self._lock:
             return bool(self._again)
 
     def put(self, job: Job, batch: Batch, size: int, *, held: Optional[int]) -> bool:
@@ -151,14 +157,14 @@ class Progress:
             held: number of events in the answer (only looked at for a lost entry and for a skip); None where it cannot
                 be counted: what follows is then sent whole (some of it perhaps twice).
         """
-        with self._changed:
+        with self._lock:
             if self._closed or job.generation != self._generation:
                 self._give_back(size)
                 return False
             last = self._continue_after(job, batch, held)
             skip_left = 0 if held is None else max(0, job.skip - held)
             self._queue.append(Item(batch, job, size, last, skip_left))
-            self._changed.notify_all()
+            self._for_sender.notify()
             return True
 
     def _continue_after(self, job: Job, batch: Batch, held: Optional[int]) -> bool:
@@ -181,7 +187,7 @@ class Progress:
 
         A job for new logs says nothing of entries that were lost meanwhile: these are pulled next and find their gap.
         """
-        with self._changed:
+        with self._lock:
             if job.generation != self._generation:
                 return
             if job.again is None:
@@ -198,7 +204,7 @@ class Progress:
         """Queue a batch of no group in place of what is gone: with it the ledger moves on in its turn."""
         self._reading = Mark(position)
         self._queue.append(Item(Batch(self._shard, job.position, position, 0, b""), job, 0))
-        self._changed.notify_all()
+        self._for_sender.notify()
 
     def _end_lost(self, entry: Entry) -> None:
         """Nothing more of a lost entry can be pulled; what was pulled before retention came is still sent."""
@@ -233,36 +239,36 @@ class Progress:
 
     def restart(self, position: int) -> None:
         """The shard's positions mean something else now (its logstore was made anew): begin at `position`."""
-        with self._changed:
+        with self._lock:
             self._rewind(Mark(position))
             self._alone_until = position
             self._again.clear()
             self._ledger.restart(position)
-            self._changed.notify_all()
 
     # --- for the sender ---
 
     def take(self, timeout_s: float) -> Optional[Item]:
         """Wait for the next batch; None when none came in time, at `wake`, or when the shard is closed."""
-        with self._changed:
+        with self._lock:
             if not (self._queue or self._closed or self._sender_woken):
-                self._changed.wait(timeout_s)
+                self._for_sender.wait(timeout_s)
             self._sender_woken = False
             if self._closed or not self._queue:
                 return None
             item = self._in_hand = self._queue.popleft()
             self._handed_over = 0
-            self._changed.notify_all()
+            if self._room_wanted:
+                self._for_reader.notify()
             return item
 
     def current(self, item: Item) -> bool:
         """The batch has not been made stale by a rewind."""
-        with self._changed:
+        with self._lock:
             return item.job.generation == self._generation
 
     def enter(self, item: Item, span: Span, size: int, *, omitted: int = 0) -> Optional[Entry]:
         """Note that a payload of this batch is about to be handed over; None when a rewind has made it stale."""
-        with self._changed:
+        with self._lock:
             if item.job.generation != self._generation:
                 return None
             self._handed_over += size
@@ -272,7 +278,7 @@ class Progress:
 
     def finished(self, item: Item) -> None:
         """Every payload of the batch has been handed over."""
-        with self._changed:
+        with self._lock:
             self._give_back(item.size)
             self._in_hand = None
             if item.job.generation == self._generation:
@@ -281,7 +287,6 @@ class Progress:
                     self._note_growth(item)
                 elif item.last:
                     self._ledger.settle(item.job.again)
-            self._changed.notify_all()
 
     def _note_growth(self, item: Item) -> None:
         """Learn from a batch that was handed over whole."""
@@ -290,7 +295,7 @@ class Progress:
 
     def pass_over(self, item: Item) -> None:
         """The one log group of this batch became a dead letter: everything of it counts as settled."""
-        with self._changed:
+        with self._lock:
             if item.job.generation == self._generation:
                 entry = item.job.again
                 if entry is None:
@@ -300,20 +305,18 @@ class Progress:
                 else:
                     span = entry.span
                     entry.span = Span(item.batch.next_position, span.end, 0, span.skip + span.events)
-            self._changed.notify_all()
 
     def abandoned(self, item: Item) -> None:
         """The batch leaves the window without having been handed over whole."""
-        with self._changed:
+        with self._lock:
             self._give_back(item.size)
             self._in_hand = None
-            self._changed.notify_all()
 
     def report(self, report: Report) -> Settled:
         """Note what the SIEM said; a broken order makes everything unsettled be read again."""
         if not (report.settled or report.lost or report.in_order):
             return Settled()
-        with self._changed:
+        with self._lock:
             events = size = 0
             for token in report.settled:
                 if isinstance(token, Entry) and self._ledger.settle(token):
@@ -326,23 +329,24 @@ class Progress:
                 self._rewind(self._ledger.frontier)
             else:
                 self._again.extend(self._job_for(entry) for entry in lost if not entry.settled)
-            self._changed.notify_all()
+            if report.in_order or lost:
+                self._for_reader.notify()
             return Settled(events, size)
 
     def read_again(self, *, alone_until: Optional[int] = None) -> None:
         """Pull everything that was not handed over once more, one group at a time up to `alone_until`."""
-        with self._changed:
+        with self._lock:
             if alone_until is not None:
                 self._alone_until = alone_until
             self._rewind(self._ledger.frontier)
-            self._changed.notify_all()
+            self._for_reader.notify()
 
     def send_unsettled_again(self) -> None:
         """The lane is given up: what it was handed and did not settle is read and sent again, in order."""
-        with self._changed:
+        with self._lock:
             self._ledger.lose_all()
             self._rewind(self._ledger.frontier)
-            self._changed.notify_all()
+            self._for_reader.notify()
 
     def _rewind(self, mark: Mark) -> None:
         self._generation += 1

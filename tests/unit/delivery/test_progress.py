@@ -5,8 +5,12 @@ To see these fail: let `Ledger.position` return the frontier, or let `Progress.r
 
 from __future__ import annotations
 
+import re
+import threading
 import time
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -516,3 +520,104 @@ def test_groups_of_a_logstore_made_anew_are_not_asked_for_one_by_one() -> None:
     progress.restart(5)
 
     assert (5, False) == (progress.next_job().position, progress.next_job().alone)
+
+
+def resting(progress: Progress, *, full: bool) -> tuple[threading.Thread, Callable[[], int]]:
+    """Let a thread rest as a reader does; the function tells how often it slept."""
+    number: list[int] = []
+
+    def rest() -> None:
+        number.append(threading.get_native_id())
+        progress.rest(20.0, full=full)
+
+    def slept() -> int:
+        status = Path(f"/proc/self/task/{number[0]}/status").read_text()
+        return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)$", status, re.MULTILINE)[1])
+
+    thread = threading.Thread(target=rest, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not progress._for_reader._waiters and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return thread, slept
+
+
+def put_one(progress: Progress, at: int) -> None:
+    job = progress.next_job()
+    assert job is not None
+    assert progress.put(job, batch(at, 1), 1, held=0)
+
+
+def test_what_the_sender_gets_done_does_not_wake_a_reader_that_waits_for_its_time() -> None:
+    progress = progress_at()
+    thread, slept = resting(progress, full=False)
+    before = slept()
+    for number in range(100):
+        put_one(progress, BASE + number)
+        item = progress.take(0)
+        assert item is not None
+        entry = progress.enter(item, Span(BASE + number, BASE + number + 1, 0, 1), 1)
+        progress.report(Report(settled=(entry,)))
+        progress.finished(item)
+        time.sleep(0.001)  # for a thread that is woken to sleep again
+    after = slept()
+    progress.wake()
+    thread.join(10)
+
+    assert not thread.is_alive()
+    assert BASE + 100 == progress.position
+    # Each wake-up would be a sleep more; a few are the interpreter's.
+    assert after - before < 30
+
+
+@pytest.mark.parametrize("event", ["room", "lost", "broken", "read again", "sent again", "closed", "woken"])
+def test_what_concerns_a_resting_reader_wakes_it_at_once(event: str) -> None:
+    progress = progress_at()
+    put_one(progress, BASE)
+    item = progress.take(0)
+    assert item is not None
+    entry = progress.enter(item, Span(BASE, BASE + 1, 0, 1), 1)
+    progress.finished(item)
+    put_one(progress, BASE + 1)
+    put_one(progress, BASE + 2)
+    assert progress.next_job() is None
+    if event != "room":
+        assert progress.take(0) is not None
+    thread, _ = resting(progress, full=event == "room")
+    began = time.monotonic()
+    {
+        "room": lambda: progress.take(0),
+        "lost": lambda: progress.report(Report(lost=(entry,))),
+        "broken": lambda: progress.report(Report(in_order=True)),
+        "read again": progress.read_again,
+        "sent again": progress.send_unsettled_again,
+        "closed": progress.close,
+        "woken": progress.wake,
+    }[event]()
+    thread.join(10)
+
+    assert not thread.is_alive()
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("event", ["batch", "gap", "closed", "woken"])
+def test_what_concerns_a_waiting_sender_wakes_it_at_once(event: str) -> None:
+    progress = progress_at()
+    job = progress.next_job()
+    assert job is not None
+    taken: list[object] = []
+    thread = threading.Thread(target=lambda: taken.append(progress.take(20.0)), daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not progress._for_sender._waiters and time.monotonic() < deadline:
+        time.sleep(0.001)
+    {
+        "batch": lambda: progress.put(job, batch(BASE, 1), 1, held=0),
+        "gap": lambda: progress.jump(job, BASE + 5),
+        "closed": progress.close,
+        "woken": progress.wake,
+    }[event]()
+    thread.join(10)
+
+    assert not thread.is_alive()
+    assert [event in ("batch", "gap")] == [item is not None for item in taken]

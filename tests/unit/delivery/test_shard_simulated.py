@@ -62,7 +62,7 @@ class Process:
         self.pulse = self.health.pulse("one")
         position = shard.begin_again()
         self.progress = Progress(position, give_back=self.window.give_back, clock=time.monotonic)
-        self.progress._changed.wait = lambda _timeout=None: True
+        self.progress._for_reader.wait = self.progress._for_sender.wait = lambda _timeout=None: True
         self.outlet = Outlet(self._way())
         self.saver = CheckpointSaver(shard, 0, consumer="me", every_s=0.0, clock=time.monotonic)
         self.saver.saved = position
