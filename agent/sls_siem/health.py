@@ -87,8 +87,9 @@ class Health:
 
     def release(self, who: str) -> None:
         """`who` goes on."""
-        with self._lock:
-            self._holds.pop(who, None)
+        if who in self._holds:  # asked after every payload
+            with self._lock:
+                self._holds.pop(who, None)
 
     def holds(self) -> dict[str, str]:
         """Everyone who cannot go on, with the reason."""

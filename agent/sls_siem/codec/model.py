@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Optional, Protocol, Union
+from typing import NamedTuple, Optional, Protocol, Union
 
 
 class Inflated(Protocol):
@@ -48,8 +48,7 @@ class Batch:
     limit: Optional[int] = None
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """A run of consecutive events of a shard.
 
     Args:

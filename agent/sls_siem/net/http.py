@@ -12,8 +12,8 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Optional
+from functools import lru_cache
+from typing import NamedTuple, Optional
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from sls_siem.net.connect import connect, secure
@@ -58,8 +58,7 @@ class HttpProtocolError(HttpError):
     """What came is no HTTP/1.1 answer or is greater than allowed, or the request cannot be put into HTTP."""
 
 
-@dataclass(frozen=True)
-class HttpAnswer:
+class HttpAnswer(NamedTuple):
     """Status, headers (names in lower case; repeated ones joined by ", ") and the whole body."""
 
     status: int
@@ -233,7 +232,9 @@ class HttpConnection:
 
     def _request(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> bytes:
         lines = self._lines(method, target, headers)
-        if (body or method not in {"GET", "DELETE"}) and not any(name.lower() == "content-length" for name in headers):
+        if (body or method not in {"GET", "DELETE"}) and not any(
+            _checked_name(name) == "content-length" for name in headers
+        ):
             lines = [*lines, f"Content-Length: {len(body)}"]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
@@ -249,13 +250,12 @@ class HttpConnection:
             raise HttpProtocolError(f"request target {target!r} is not percent-encoded", sent=False)
         direct = self._proxy is None or self._secure
         lines = [f"{method} {target if direct else f'http://{self._authority}{target}'} HTTP/1.1"]
-        given = set()
-        for name, value in headers.items():
-            if _FIELD_NAME.fullmatch(name) is None or _FIELD_VALUE.fullmatch(value) is None:
-                raise HttpProtocolError(f"header {name!r}: its value holds a byte that no header may hold", sent=False)
-            given.add(name.lower())
-            lines.append(f"{name}: {value}")
-        if "host" not in given:
+        # A tab may stand in a value, so together they are right if each of them is.
+        if _FIELD_VALUE.fullmatch("\t".join(headers.values())) is None:
+            raise HttpProtocolError(f"header {_wrong(headers)!r}: no header may hold its value", sent=False)
+        names = [_checked_name(name) for name in headers]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        if "host" not in names:
             lines.insert(1, f"Host: {self._authority}")
         if self._proxy_authorization and not self._secure:
             lines.append(f"Proxy-Authorization: {self._proxy_authorization}")
@@ -268,13 +268,23 @@ class HttpConnection:
         return server if self._proxy is None else f"{server} through proxy {_authority(*self._proxy, 0)}"
 
 
+@lru_cache(maxsize=64)
+def _checked_name(name: str) -> str:
+    if _FIELD_NAME.fullmatch(name) is None:
+        raise HttpProtocolError(f"{name!r} is no name of a header", sent=False)
+    return name.lower()
+
+
+def _wrong(headers: Mapping[str, str]) -> str:
+    return next(name for name, value in headers.items() if _FIELD_VALUE.fullmatch(value) is None)
+
+
 def _ask(wire: Wire, request: bytes, body: bytes, deadline: Deadline) -> Head:
     try:
         if len(body) <= SMALL_BODY_BYTES:
             wire.send(request + body, deadline)
         else:
-            wire.send(request, deadline)
-            wire.send(body, deadline)
+            wire.send(body, deadline, before=request)
     except ConnectionError as exc:
         return _early_answer(wire, deadline, exc)
     return read_head(wire, deadline)

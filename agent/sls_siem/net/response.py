@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple, Optional
 
 from sls_siem.net.deadline import Deadline
 from sls_siem.net.wire import Wire
@@ -19,6 +19,7 @@ HEAD_BYTES = 65536
 MOST_HEADERS = 100
 MOST_INTERIM = 10
 CHUNK_LINE_BYTES = 4096
+SHORT_LINE_BYTES = 128
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -29,22 +30,15 @@ class MalformedError(Exception):
     """The peer's bytes are no HTTP/1.1 answer, or one greater than allowed; the message says which."""
 
 
-@dataclass(frozen=True)
-class Head:
-    """Status line and headers; names in lower case, a repeated header's values joined by ", "."""
+class Head(NamedTuple):
+    """Status line and headers; names in lower case, a repeated header's values joined by ", ".
 
-    version: int
+    `keeps_alive` tells whether the peer leaves the connection open after this answer.
+    """
+
     status: int
     headers: Mapping[str, str]
-
-    @property
-    def keeps_alive(self) -> bool:
-        """Whether the peer leaves the connection open after this answer."""
-        connection = self.headers.get("connection")
-        if connection is None:
-            return self.version == 1
-        options = [option.strip() for option in connection.lower().split(",")]
-        return "close" not in options and (self.version == 1 or "keep-alive" in options)
+    keeps_alive: bool
 
 
 def read_head(wire: Wire, deadline: Deadline) -> Head:
@@ -97,14 +91,26 @@ def _parse(raw: bytes) -> Head:
         raise MalformedError(f"{len(lines)} headers, {MOST_HEADERS} are allowed")
     headers: dict[str, str] = {}
     for line in lines:
-        name, colon, value = line.decode("latin-1").partition(":")
-        if not colon or _NAME.fullmatch(name) is None:
-            raise MalformedError(f"header line {line[:60]!r}")
-        name, value = name.lower(), value.strip(" \t")
+        name, value = _field(line) if len(line) <= SHORT_LINE_BYTES else _field.__wrapped__(line)
         if name in headers and not (name == "content-length" and headers[name] == value):
             value = f"{headers[name]}, {value}"
         headers[name] = value
-    return Head(int(match[1]), int(match[2]), headers)
+    return Head(int(match[2]), headers, _keeps_alive(match[1], headers.get("connection")))
+
+
+@lru_cache(maxsize=256)  # most headers of a server are the same in every answer
+def _field(line: bytes) -> tuple[str, str]:
+    name, colon, value = line.decode("latin-1").partition(":")
+    if not colon or _NAME.fullmatch(name) is None:
+        raise MalformedError(f"header line {line[:60]!r}")
+    return name.lower(), value.strip(" \t")
+
+
+def _keeps_alive(minor: bytes, connection: Optional[str]) -> bool:
+    if connection is None:
+        return minor == b"1"
+    options = [option.strip() for option in connection.lower().split(",")]
+    return "close" not in options and (minor == b"1" or "keep-alive" in options)
 
 
 def _checked_length(text: str, max_body: int) -> int:

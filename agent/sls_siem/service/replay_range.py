@@ -166,7 +166,7 @@ class RangeSource:
             return Pulled(position, position, 0, b"", end_of_cursor=True)
         stop = end if end_position is None else min(end, end_position)
         pulled = self._calls.pull(shard, position, end_position=stop, count=count)
-        return dataclasses.replace(pulled, end_of_cursor=pulled.next_position >= end)
+        return pulled._replace(end_of_cursor=pulled.next_position >= end)
 
     def cursor(self, shard: int, at: Union[str, int]) -> int:
         """GetCursor."""

@@ -10,13 +10,15 @@ import enum
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Optional
 
 from sls_siem.retry import parse_retry_after
 
 ANSWER_TEXT = 200
 LONGEST_RETRY_AFTER_S = 3600.0
+SHORT_BODY = 256
 RELOAD = "put the right token into its file, then: systemctl reload 'sls-siem@*'"
 
 
@@ -149,6 +151,14 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, wall_time:
         body: whole body, of whatever form.
         wall_time: epoch seconds now, for a `Retry-After` that is a date.
     """
+    judge = _judge if len(body) <= SHORT_BODY else _judge.__wrapped__
+    answer = judge(status, body)
+    after_s = parse_retry_after(headers.get("retry-after"), clock=lambda: wall_time, longest_s=LONGEST_RETRY_AFTER_S)
+    return answer if after_s is None else replace(answer, retry_after_s=after_s)
+
+
+@lru_cache(maxsize=64)  # without acknowledgement, every acceptance has the same body
+def _judge(status: int, body: bytes) -> Answer:
     members = read_object(body)
     code = _natural(members.get("code"))
     text = members.get("text")
@@ -159,9 +169,7 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, wall_time:
         words=words,
         number=_natural(members.get("invalid-event-number")),
         ack_id=_natural(members.get("ackId")),
-        retry_after_s=parse_retry_after(
-            headers.get("retry-after"), clock=lambda: wall_time, longest_s=LONGEST_RETRY_AFTER_S
-        ),
+        retry_after_s=None,
         meaning=meaning_of(status, code),
     )
 

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Optional
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from sls_siem.errors import CredentialsRefusedError, SourceError, TransientSourceError
 from sls_siem.net.deadline import Deadline, DeadlineExceeded
@@ -198,5 +199,11 @@ class Exchanger:
 
 
 def _target(path: str, query: Mapping[str, str]) -> str:
-    encoded = quote(path, safe="/~")
-    return f"{encoded}?{urlencode(query, quote_via=quote, safe='~')}" if query else encoded
+    encoded = "/".join(map(_quoted, path.split("/")))
+    pairs = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in query.items())
+    return f"{encoded}?{pairs}" if pairs else encoded
+
+
+@lru_cache(maxsize=256)  # only positions differ from pull to pull
+def _quoted(text: str) -> str:
+    return quote(text, safe="~")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from sls_siem.codec.model import Body
 
@@ -53,8 +53,7 @@ class ConsumerGroup:
     in_order: bool
 
 
-@dataclass(frozen=True)
-class Pulled:
+class Pulled(NamedTuple):
     """One answer of PullLogs.
 
     Args:

@@ -104,6 +104,28 @@ def test_a_header_value_that_would_break_the_request_is_refused_unseen(value):
         assert (caught.value.sent, "Splunk" in str(caught.value), here.listener.accepted) == (False, False, 0)
 
 
+def test_the_header_that_breaks_a_request_is_named_among_others():
+    given = {"A": "good\tvalue", "Token": "secret\n", "B": ""}
+    with pytest.raises(HttpProtocolError, match="header 'Token': no header may hold its value"):
+        get(client("http://127.0.0.1:1"), headers=given)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:", "a\r\nX", "é"])
+def test_a_name_that_no_header_may_have_is_refused_each_time(name):
+    for _ in range(2):
+        with pytest.raises(HttpProtocolError, match="is no name of a header") as caught:
+            get(client("http://127.0.0.1:1"), headers={"Host": "h", name: "1"})
+
+        assert not caught.value.sent
+
+
+def test_a_tab_may_stand_in_a_value():
+    with peer(answering(NO_BODY)) as here:
+        get(client(here.url), headers={"X": "a\tb", "Y": "c"})
+
+        assert (here.requests[0].headers["X"], here.requests[0].headers["Y"]) == ("a\tb", "c")
+
+
 @pytest.mark.parametrize("target", ["/a b", "/a\r\n", "/é", ""])
 def test_a_target_that_is_not_encoded_is_refused(target):
     with pytest.raises(HttpProtocolError, match="not percent-encoded"):
@@ -395,6 +417,22 @@ def test_each_request_has_its_own_headers_and_length():
             ("/a", "2", b""),
             ("/b", "2", b"abc"),
         ]
+
+
+def test_headers_that_come_again_are_read_as_at_first():
+    long = "v" * 300
+    heads = [("X: 1", "Y:  two "), ("X: 2", "Y:  two ", "Y: 3", f"Z: {long}"), ("X: 1", "Y:  two ")]
+    with peer(answering(*[ok(b"", *lines) for lines in heads])) as here:
+        connection = client(here.url)
+        found = [get(connection).headers for _ in heads]
+
+    first = {"content-length": "0", "x": "1", "y": "two"}
+    assert found == [first, {**first, "x": "2", "y": "two, 3", "z": long}, first]
+
+
+def test_a_line_that_is_no_header_is_refused_each_time():
+    for _ in range(2):
+        assert "header line b'no header'" in refusal(ok(b"", "no header"))
 
 
 def test_answers_with_the_same_head_are_told_apart_by_their_bodies():

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
+import time
 import tracemalloc
+from collections.abc import Iterator
+
+import pytest
 
 from sls_siem.net.deadline import Deadline
-from sls_siem.net.wire import Wire
+from sls_siem.net.wire import SPARE_BYTES, Wire
 
 SIZE = 100_000
 
@@ -41,3 +47,107 @@ def test_a_peer_that_trickles_gains_no_memory():
 
     assert read == body
     assert peak < 3 * SIZE
+
+
+@contextlib.contextmanager
+def pair(*, buffer=0) -> Iterator[tuple[Wire, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        if buffer:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+        yield Wire(ours), theirs
+
+
+class Counting:
+    """A socket that counts how often its limit is set."""
+
+    def __init__(self, sock):
+        self._sock, self.limits = sock, []
+        self.fileno, self.recv, self.recv_into = sock.fileno, sock.recv, sock.recv_into
+
+    def settimeout(self, seconds):
+        self.limits.append(seconds)
+        self._sock.settimeout(seconds)
+
+
+@pytest.mark.parametrize("before", [b"", b"head", b"h" * 300_000])
+@pytest.mark.parametrize("size", [0, 1, 3_000_000])
+def test_what_is_sent_before_other_bytes_arrives_before_them_and_all_of_both(before, size):
+    data, got = bytes(range(250)) * (size // 250) + b"e" * (size % 250), bytearray()
+
+    def read(theirs):
+        while more := theirs.recv(70_000):
+            got.extend(more)
+
+    # A small buffer, so that both are cut at any place.
+    with pair(buffer=5_000) as (wire, theirs):
+        reader = threading.Thread(target=read, args=(theirs,))
+        reader.start()
+        wire.send(data, Deadline(20), before=before)
+        wire.sock.shutdown(socket.SHUT_WR)
+        reader.join(20)
+
+    assert got == before + data
+
+
+def test_a_head_leaves_in_one_packet_with_the_body():
+    with pair() as (wire, theirs):
+        wire.send(b"body", Deadline(5), before=b"head")
+
+        assert theirs.recv(100, socket.MSG_DONTWAIT) == b"headbody"
+
+
+def test_what_an_earlier_answer_left_in_a_buffer_is_in_no_later_one():
+    sizes = [70_000, 30_000, 70_001, 5, 70_000, SPARE_BYTES + 1, 30_000]
+    with pair() as (wire, theirs):
+        for number, size in enumerate(sizes):
+            body = bytes([number + 1]) * size
+            sender = threading.Thread(target=theirs.sendall, args=(body,))
+            sender.start()
+            read = wire.read_exactly(size, Deadline(10))
+            sender.join(10)
+
+            assert read == body
+
+
+def test_two_answers_at_once_have_a_buffer_each():
+    with pair() as (one, to_one), pair() as (two, to_two):
+        to_one.sendall(b"a" * 1000)
+        found = []
+        reader = threading.Thread(target=lambda: found.append(one.read_exactly(2000, Deadline(10))))
+        reader.start()
+        while to_one and one.received < 1000:
+            time.sleep(0.001)
+        to_two.sendall(b"b" * 2000)
+        assert two.read_exactly(2000, Deadline(10)) == b"b" * 2000
+        to_one.sendall(b"c" * 1000)
+        reader.join(10)
+
+    assert found == [b"a" * 1000 + b"c" * 1000]
+
+
+def test_a_limit_is_set_anew_only_when_it_is_another():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        counting = Counting(ours)
+        wire = Wire(counting)
+        for _ in range(100):
+            theirs.sendall(b"12345")
+            wire.read_exactly(5, Deadline(20))
+
+    assert len(counting.limits) < 10  # the machine may stop between a deadline and its use
+    assert all(19 < limit <= 20.05 for limit in counting.limits)
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.07, 0.3])
+def test_a_silent_peer_gains_less_than_a_tenth_of_a_second(seconds):
+    with pair() as (wire, theirs):
+        theirs.sendall(b"1")
+        wire.read_some(Deadline(20))
+        for _ in range(2):
+            began = time.monotonic()
+            with pytest.raises((TimeoutError, socket.timeout)):
+                wire.read_some(Deadline(seconds))
+
+            # Some of it is for a busy machine.
+            assert seconds <= time.monotonic() - began < seconds + 0.35

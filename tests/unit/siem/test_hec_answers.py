@@ -130,6 +130,24 @@ def test_retry_after_is_seconds_or_a_date(text: str, seconds: object) -> None:
     assert read_answer(503, {"retry-after": text}, b"", 784111770.0).retry_after_s == seconds
 
 
+def test_the_same_body_again_has_the_retry_after_of_its_own_answer() -> None:
+    body = b'{"text":"Server is busy","code":9}'
+    found = [read_answer(503, {"retry-after": after} if after else {}, body, 0.0) for after in ("3", "", "5", "")]
+
+    assert [answer.retry_after_s for answer in found] == [3.0, None, 5.0, None]
+    assert {answer.code for answer in found} == {9}
+
+
+def test_the_same_body_means_something_else_with_another_status() -> None:
+    body = b'{"text":"Success","code":0}'
+
+    assert [read_answer(status, {}, body, 0.0).meaning.action is CODES[0].action for status in (200, 503, 200)] == [
+        True,
+        False,
+        True,
+    ]
+
+
 def test_the_receivers_words_cannot_forge_a_log_line_or_reach_a_terminal() -> None:
     body = json.dumps({"code": 6, "text": "bad\r\nERROR \x1b[31mforged\u202e" + "x" * 1000}).encode()
     text = read_answer(400, {}, body, 0).text
