@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--output", choices=tuple(CASES), action="append", help="repeatable; default: all")
     parser.add_argument("--all", action="store_true", help="other logs, shapes, numbers of shards and codecs too")
-    names = [entry.case.name for entry in _every_entry()]
-    parser.add_argument("--case", choices=names, action="append", help="instead: the line of this name; repeatable")
+    names = {entry.case.name: None for entry in _every_entry()} | {plan.case.name: None for plan in hold.HOLDS}
+    parser.add_argument(
+        "--case", choices=tuple(names), action="append", help="only the line of this name, also of --hold; repeatable"
+    )
     parser.add_argument("--codec", action="store_true", help="instead: the codec alone, in this process")
     parser.add_argument("--hold", action="store_true", help="instead: what it costs to keep a pace, and how late it is")
     parser.add_argument("--growth", action="store_true", help="instead: the same 20 MB/s in 1 to 100 shards")
     parser.add_argument("--checked", action="store_true", help="first compare every id and byte, as `sls-siem demo`")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=5.0, help="measured in each run")
+    parser.add_argument("--seconds", type=float, help="measured in each run; default: 5, 30 or 60 with --hold")
     parser.add_argument("--json", type=Path, help="write one JSON document there")
     parser.add_argument("--plot", type=Path, help="draw an SVG there")
     options = parser.parse_args()
@@ -63,7 +66,7 @@ def _comparison(options: argparse.Namespace) -> dict[str, Any]:
     chosen = entries(tuple(options.output or CASES)) + (more_entries() if options.all else [])
     if options.case:
         chosen = [entry for entry in _every_entry() if entry.case.name in options.case]
-    found = compare(chosen, Plan(runs=options.runs, seconds=options.seconds))
+    found = compare(chosen, Plan(runs=options.runs, seconds=options.seconds or 5.0))
     found["load"] = os.getloadavg()[0]
     print(f"{table(found)}\n\n{ratios(found)}\n\nload average at the end: {found['load']:.1f}")
     return found
@@ -73,7 +76,9 @@ def _holds(options: argparse.Namespace) -> dict[str, Any]:
     plans = [hold.growth(shards, 20.0) for shards in (1, 4, 10, 30, 100)] if options.growth else list(hold.HOLDS)
     rows = []
     for plan in plans:
-        rows.append(hold.hold(plan))
+        if options.case and plan.case.name not in options.case:
+            continue
+        rows.append(hold.hold(replace(plan, seconds=options.seconds or plan.seconds)))
         print(hold.table(rows[-1:]), f"load average {os.getloadavg()[0]:.1f}", sep="\n", flush=True)
     return {"results": rows}
 
