@@ -1,4 +1,7 @@
-"""Bytes over one socket, each step bounded by what remains of one deadline: a peer that trickles gains no time."""
+"""Bytes over one socket, each step bounded by what remains of one deadline: a peer that trickles gains no time.
+
+(But for `TIMEOUT_STEP_S` at most, once.)
+"""
 
 from __future__ import annotations
 

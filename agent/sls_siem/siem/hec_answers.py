@@ -18,7 +18,7 @@ from sls_siem.retry import parse_retry_after
 
 ANSWER_TEXT = 200
 LONGEST_RETRY_AFTER_S = 3600.0
-SHORT_BODY = 256
+SHORT_BODY_BYTES = 256
 RELOAD = "put the right token into its file, then: systemctl reload 'sls-siem@*'"
 
 
@@ -151,7 +151,7 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, wall_time:
         body: whole body, of whatever form.
         wall_time: epoch seconds now, for a `Retry-After` that is a date.
     """
-    judge = _judge if len(body) <= SHORT_BODY else _judge.__wrapped__
+    judge = _judge if len(body) <= SHORT_BODY_BYTES else _judge.__wrapped__
     answer = judge(status, body)
     after_s = parse_retry_after(headers.get("retry-after"), clock=lambda: wall_time, longest_s=LONGEST_RETRY_AFTER_S)
     return answer if after_s is None else replace(answer, retry_after_s=after_s)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from sls_siem.net.deadline import Deadline
-from sls_siem.net.wire import SPARE_BYTES, Wire
+from sls_siem.net.wire import SPARE_BYTES, TIMEOUT_STEP_S, Wire
 
 SIZE = 100_000
 
@@ -116,7 +116,8 @@ def test_two_answers_at_once_have_a_buffer_each():
         found = []
         reader = threading.Thread(target=lambda: found.append(one.read_exactly(2000, Deadline(10))))
         reader.start()
-        while to_one and one.received < 1000:
+        deadline = time.monotonic() + 10
+        while one.received < 1000 and time.monotonic() < deadline:
             time.sleep(0.001)
         to_two.sendall(b"b" * 2000)
         assert two.read_exactly(2000, Deadline(10)) == b"b" * 2000
@@ -140,7 +141,7 @@ def test_a_limit_is_set_anew_only_when_it_is_another():
 
 
 @pytest.mark.parametrize("seconds", [0.001, 0.07, 0.3])
-def test_a_silent_peer_gains_less_than_a_tenth_of_a_second(seconds):
+def test_a_silent_peer_gains_no_more_than_a_step(seconds):
     with pair() as (wire, theirs):
         theirs.sendall(b"1")
         wire.read_some(Deadline(20))
@@ -149,5 +150,5 @@ def test_a_silent_peer_gains_less_than_a_tenth_of_a_second(seconds):
             with pytest.raises((TimeoutError, socket.timeout)):
                 wire.read_some(Deadline(seconds))
 
-            # Some of it is for a busy machine.
-            assert seconds <= time.monotonic() - began < seconds + 0.35
+            # 0.3 s more for a busy machine.
+            assert seconds <= time.monotonic() - began < seconds + TIMEOUT_STEP_S + 0.3
