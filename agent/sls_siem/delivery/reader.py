@@ -24,6 +24,7 @@ from sls_siem.delivery.pacing import Pacer
 from sls_siem.delivery.progress import Progress
 from sls_siem.delivery.source import Source
 from sls_siem.delivery.stop import Stop
+from sls_siem.delivery.turns import Turns
 from sls_siem.delivery.window import Window
 from sls_siem.errors import (
     CodecError,
@@ -71,6 +72,7 @@ class Reader:
         progress: where answers go.
         window: bytes that may be held.
         pacer: when to ask again.
+        turns: with the other shards.
         settings: of the configuration.
         lease: saves need it.
         stop: the shard's stop signal.
@@ -91,6 +93,7 @@ class Reader:
         *,
         window: Window,
         pacer: Pacer,
+        turns: Turns,
         settings: ReaderSettings,
         lease: LeaseView,
         stop: Stop,
@@ -107,6 +110,7 @@ class Reader:
         self._progress = progress
         self._window = window
         self._pacer = pacer
+        self._turns = turns
         self._settings = settings
         self._stop = stop
         self._pulse = pulse
@@ -193,15 +197,19 @@ class Reader:
             else:
                 self._window.give_back(reserved - size)
         if pulled is not None:
-            now = time.monotonic()
-            self._next_pull_at = now + self._pacer.answered(
-                size,
-                asked_at,
-                took_s=now - asked_at,
-                growth=self._progress.growth,
-                at_end=pulled.end_of_cursor,
-            )
+            self._next_pull_at = self._next_turn(pulled, asked_at, size)
             self._take_in(job, pulled, size)
+
+    def _next_turn(self, pulled: Pulled, asked_at: float, size: int) -> float:
+        """Tell when to ask again, after an answer of `size` bytes to what was asked at `asked_at`."""
+        now = time.monotonic()
+        pause_s = self._pacer.answered(
+            size, asked_at, took_s=now - asked_at, growth=self._progress.growth, at_end=pulled.end_of_cursor
+        )
+        if pause_s > 0:
+            return self._turns.take(self._shard, now + pause_s, now + pause_s - asked_at)
+        self._turns.leave(self._shard)
+        return now
 
     def _take_in(self, job: Job, pulled: Pulled, size: int) -> None:
         """Check the answer for a gap and hand it to the sender."""

@@ -21,6 +21,7 @@ from sls_siem.delivery.rejects import RejectPolicy
 from sls_siem.delivery.sender import Sender
 from sls_siem.delivery.source import Source
 from sls_siem.delivery.stop import Stop
+from sls_siem.delivery.turns import Turns
 from sls_siem.delivery.window import Window
 from sls_siem.errors import NotOwnerError, SourceError
 from sls_siem.health import Health, Pulse
@@ -76,6 +77,7 @@ class Shared:
         settings: of the configuration.
         outlet: the way to the SIEM in force.
         window: bytes that may be held.
+        turns: when each shard is asked.
         lease: sends and saves need it.
         health: threads, holds, errors.
         metrics: counters and gauges.
@@ -86,6 +88,7 @@ class Shared:
     settings: DeliverySettings
     outlet: Outlet
     window: Window
+    turns: Turns
     lease: LeaseView
     health: Health
     metrics: Metrics
@@ -187,6 +190,7 @@ class ShardWorker:
                     pulse.moved()
                 self._tell_what_is_repeated(self._progress)
             self._source.close()
+            self._shared.turns.leave(self.shard)
             self._shared.health.ended(pulse)
             self._shared.health.release(f"shard {self.shard}")
             self._shared.health.release(f"shard {self.shard} reading")
@@ -248,6 +252,7 @@ class ShardWorker:
             progress,
             window=shared.window,
             pacer=self._pacer,
+            turns=shared.turns,
             settings=ReaderSettings(shared.settings.regrouped, shared.settings.unsettled_s),
             lease=shared.lease,
             stop=self._stop,

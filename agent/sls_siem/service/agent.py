@@ -20,6 +20,7 @@ from sls_siem.delivery.limits import RateLimit
 from sls_siem.delivery.outlet import Outlet, Way
 from sls_siem.delivery.pool import ShardPool
 from sls_siem.delivery.shard import DeliverySettings, Shared
+from sls_siem.delivery.turns import Turns
 from sls_siem.delivery.window import Window
 from sls_siem.health import Health, Pulse
 from sls_siem.membership.lease import Lease
@@ -100,6 +101,7 @@ class Agent:
             ),
             outlet=self._outlet,
             window=Window(config.delivery.window_bytes),
+            turns=Turns(),
             lease=self._lease,
             health=self._health,
             metrics=self._metrics,

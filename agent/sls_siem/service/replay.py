@@ -23,6 +23,7 @@ from sls_siem.delivery.limits import RateLimit
 from sls_siem.delivery.outlet import Outlet, Way
 from sls_siem.delivery.pool import ShardPool
 from sls_siem.delivery.shard import DeliverySettings, Shared
+from sls_siem.delivery.turns import Turns
 from sls_siem.delivery.window import Window
 from sls_siem.errors import ConfigError
 from sls_siem.health import Health
@@ -244,6 +245,7 @@ class Replay:
             ),
             outlet=Outlet(_way(config, output)),
             window=Window(config.delivery.window_bytes),
+            turns=Turns(),
             lease=_Always(),
             health=self._health,
             metrics=self._metrics,

@@ -16,6 +16,7 @@ from sls_siem.delivery.pacing import Pacer
 from sls_siem.delivery.progress import Progress
 from sls_siem.delivery.reader import Reader, ReaderSettings
 from sls_siem.delivery.stop import Stop
+from sls_siem.delivery.turns import Turns
 from sls_siem.delivery.window import Window
 from sls_siem.errors import CursorInvalidError
 from sls_siem.health import Health
@@ -52,6 +53,7 @@ class Setting:
     def __init__(self, service: Service) -> None:
         self.pulse, self.health, self.metrics, self.window = Announced(), Health(), Metrics(), Window(20 << 20)
         self.progress = Progress(BASE, give_back=self.window.give_back, clock=time.monotonic)
+        self.turns = Turns()
         service.pulse = self.pulse
         self.reader = Reader(
             3,
@@ -60,6 +62,7 @@ class Setting:
             self.progress,
             window=self.window,
             pacer=Pacer(1 << 20, 1.0),
+            turns=self.turns,
             settings=ReaderSettings(False, 600.0),
             lease=SimpleNamespace(valid=lambda: True),
             stop=Stop(),
@@ -91,6 +94,24 @@ def test_each_call_after_a_refused_position_is_announced_by_itself() -> None:
 
     finding = [(CALL_S, f"finding the shard's {where}") for where in ("begin", "end")]
     assert [(CALL_S, "pulling"), *finding] == service.announced
+
+
+def test_a_shard_takes_turns_with_the_others_until_it_falls_behind() -> None:
+    answers = [(0, b"", True), (1, b"x", False)]
+
+    def answer(position: int) -> Pulled:
+        groups, body, at_end = answers.pop(0)
+        return Pulled(position, position + groups, groups, body, end_of_cursor=at_end)
+
+    one = Setting(Service(answer))
+    one.fetch()
+    turn = one.turns._turns[3][0]
+
+    assert turn == one.reader._next_pull_at
+    assert 0 < turn - time.monotonic() <= 1
+    one.fetch()
+    assert {} == one.turns._turns
+    assert one.reader._next_pull_at <= time.monotonic()
 
 
 def test_a_position_beyond_the_end_of_a_logstore_made_anew_starts_over_at_its_begin() -> None:

@@ -12,6 +12,7 @@ import pytest
 from sls_siem.delivery import shard
 from sls_siem.delivery.progress import Progress
 from sls_siem.delivery.shard import CALL_S, DeliverySettings, ShardWorker, Shared
+from sls_siem.delivery.turns import Turns
 from sls_siem.errors import NotOwnerError
 from sls_siem.sls.model import Checkpoint
 from tests.unit.announced import Announced
@@ -51,7 +52,7 @@ class YoungShard:
 
 def shared_with(health: object) -> Shared:
     settings = DeliverySettings("c", False, 1.0, 600.0, 1 << 20, 1.0, "host")
-    return Shared(settings, *[None] * 3, health, *[None] * 3)
+    return Shared(settings, None, None, Turns(), None, health, *[None] * 3)
 
 
 def test_each_call_for_the_first_position_is_announced_by_itself() -> None:
@@ -70,7 +71,9 @@ def test_a_reader_that_waits_for_its_sender_shows_that_it_lives(monkeypatch: pyt
     health = SimpleNamespace(pulse=lambda _name: pulse, ended=lambda _pulse: None, release=lambda _who: None)
     ended = threading.Event()
     source = SimpleNamespace(close=lambda: None)
-    worker = ShardWorker(3, source, shared_with(health), lambda _worker: ended.set())
+    shared = shared_with(health)
+    shared.turns.take(3, 1.0, 1.0)
+    worker = ShardWorker(3, source, shared, lambda _worker: ended.set())
 
     def lost(_pulse: Announced) -> None:
         worker._progress = Progress(0, give_back=lambda _: None, clock=time.monotonic)
@@ -83,3 +86,4 @@ def test_a_reader_that_waits_for_its_sender_shows_that_it_lives(monkeypatch: pyt
     assert not ended.is_set()
     worker._sender_ended.set()
     assert ended.wait(10)
+    assert {} == shared.turns._turns

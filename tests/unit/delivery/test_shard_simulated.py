@@ -36,6 +36,7 @@ from sls_siem.delivery.reader import LARGEST_ANSWER, Reader, ReaderSettings
 from sls_siem.delivery.rejects import RejectPolicy
 from sls_siem.delivery.sender import Sender
 from sls_siem.delivery.stop import Stop
+from sls_siem.delivery.turns import Turns
 from sls_siem.delivery.window import Window
 from sls_siem.errors import Rerouted, TransientSourceError
 from sls_siem.health import Health
@@ -75,6 +76,7 @@ class Process:
             self.progress,
             window=self.window,
             pacer=Pacer(1 << 20, 1.0),
+            turns=Turns(),
             settings=ReaderSettings(shard.regrouped, 600.0),
             lease=lease,
             stop=self.stop,

@@ -126,6 +126,11 @@ class Shard:
         self._received: list[float] = []
 
     @property
+    def _lap(self) -> int:
+        """Groups after which they begin again."""
+        return len(self._received)
+
+    @property
     def begin(self) -> int:
         """Position of the oldest group that retention has left."""
         return self._begin
@@ -133,13 +138,13 @@ class Shard:
     @property
     def end(self) -> int:
         """Position of the next group to come."""
-        there = len(self._frames) * self._repeat
+        there = self._lap * self._repeat
         return self.base + (there if self._pace is None else min(there, self._pace.appeared()))
 
     @property
     def raw_bytes(self) -> int:
         """Bytes ever appended, as a LogGroupList."""
-        return self._ends[-1] * self._repeat
+        return self._ends[self._lap] * self._repeat
 
     def append(self, groups: Iterable[bytes], received: float) -> int:
         """Store groups and return the position of the first."""
@@ -155,9 +160,16 @@ class Shard:
         return first
 
     def repeat(self, times: int, pace: Optional[Pace] = None) -> None:
-        """Let what is stored now be followed by itself until it stands there `times` times, at a pace or at once."""
+        """Let what is stored now be followed by itself until it stands there `times` times, at a pace or at once.
+
+        At once, an answer ends where the groups begin again: so the same few answers are given, which are compressed
+        once. At a pace it goes on behind that, as an answer of a shard that fills does.
+        """
         if times < 1 or (times > 1 and not self._frames):
             raise ValueError(f"shard {self.number} cannot repeat {len(self._frames)} groups {times} times")
+        if times > 1 and pace is not None and len(self._frames) == self._lap:
+            self._frames += self._frames
+            self._ends += [self._ends[-1] + end for end in self._ends[1:]]
         self._repeat, self._pace = times, pace
 
     # -------------------------------------------------------------------------------------------------------- reading
@@ -167,7 +179,7 @@ class Shard:
         stop = min(end, self.end)
         if position >= stop:
             return Extent(position, 0, 0, 0)
-        first = (position - self.base) % len(self._frames)
+        first = (position - self.base) % self._lap
         last = min(first + count, len(self._frames), first + stop - position)
         fitting = bisect_right(self._ends, self._ends[first] + MAX_ANSWER_BYTES) - 1
         last = max(first + 1, min(last, fitting))
@@ -180,7 +192,7 @@ class Shard:
     def received_at(self, position: int) -> float:
         if self._pace is not None:
             return self._pace.received(position - self.base)
-        return self._received[(position - self.base) % len(self._frames)]
+        return self._received[(position - self.base) % self._lap]
 
     def position_at(self, received: float) -> int:
         """Find the first group received then or later; the end when there is none."""
@@ -194,7 +206,7 @@ class Shard:
 
     def stored(self, start: int, stop: int) -> Iterator[StoredGroup]:
         for position in range(max(start, self.base), min(stop, self.end)):
-            frame = self._frames[(position - self.base) % len(self._frames)]
+            frame = self._frames[(position - self.base) % self._lap]
             data = split_list(frame)[0] if frame else b""
             yield StoredGroup(self.number, position, self.received_at(position), position < self._begin, data)
 
