@@ -2,8 +2,38 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Iterator
+from typing import Union
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import generate_latest
+
+
+class Total:
+    """A counter without labels for what is counted with every payload; thread-safe.
+
+    To add to prometheus_client's own takes five calls in each other: a tenth of all that are made for a payload.
+    """
+
+    def __init__(self, name: str, text: str, *, registry: CollectorRegistry) -> None:
+        self._name = name
+        self._text = text
+        self._lock = threading.Lock()
+        self._count = 0
+        self._created = time.time()
+        registry.register(self)
+
+    def inc(self, amount: int = 1) -> None:
+        """Add to it; `amount` is not negative."""
+        with self._lock:
+            self._count += amount
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Give the one sample, and when counting began; as prometheus_client asks."""
+        yield CounterMetricFamily(self._name, self._text, value=self._count, created=self._created)
 
 
 class Metrics:
@@ -12,15 +42,15 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         registry = self.registry
-        self.pulled_logs = Counter("sls_siem_pulled_logs", "Logs pulled from SLS.", registry=registry)
-        self.pulled_bytes = Counter("sls_siem_pulled_bytes", "Decompressed bytes pulled from SLS.", registry=registry)
-        self.delivered_events = Counter(
+        self.pulled_logs = Total("sls_siem_pulled_logs", "Logs pulled from SLS.", registry=registry)
+        self.pulled_bytes = Total("sls_siem_pulled_bytes", "Decompressed bytes pulled from SLS.", registry=registry)
+        self.delivered_events = Total(
             "sls_siem_delivered_events", "Events that the SIEM took (settled).", registry=registry
         )
-        self.delivered_bytes = Counter(
+        self.delivered_bytes = Total(
             "sls_siem_delivered_bytes", "Uncompressed bytes that the SIEM took (settled).", registry=registry
         )
-        self.filtered_logs = Counter(
+        self.filtered_logs = Total(
             "sls_siem_filtered_logs", "Logs that a filter left out (settled, never sent).", registry=registry
         )
         self.retries = Counter("sls_siem_retries", "Sends tried again, by reason.", ["reason"], registry=registry)
@@ -98,7 +128,7 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-def _sum(counter: Counter) -> int:
+def _sum(counter: Union[Counter, Total]) -> int:
     """Add up a counter over its labels."""
     return int(
         sum(sample.value for family in counter.collect() for sample in family.samples if sample.name.endswith("_total"))

@@ -15,9 +15,9 @@ from typing import Optional
 MARGIN = 0.9
 SHORTEST_S = 0.02
 MEMORY_S = 1.0
-FILL_S = 0.17
-FULL = 0.95
-"""How much of the last request is filled by an answer as expected; more would often begin another."""
+FILL_S = 0.2
+FREE = 0.1
+"""How much of the last request is left free by an answer as expected; what comes late would often begin another."""
 
 
 class Pacer:
@@ -68,4 +68,4 @@ class Pacer:
             return self._longest_s
         # Where an answer of several requests could be taken for one of a shard that is behind, it is one.
         requests = 1 if at_end is None else max(1, int(min(FILL_S, self._longest_s) * requests_per_s))
-        return max(SHORTEST_S, requests * FULL / requests_per_s - took_s)
+        return max(SHORTEST_S, (requests - FREE) / requests_per_s - took_s)

@@ -104,7 +104,8 @@ class HttpConnection:
             self._proxy_authorization = _basic(proxy_parts)
         self._wire: Optional[Wire] = None
         self._exchanges = 0
-        self._last: tuple[object, list[str]] = (None, [])
+        self._asked: tuple[object, ...] = ()
+        self._head, self._measured = b"", False
 
     @property
     def fresh(self) -> bool:
@@ -139,7 +140,7 @@ class HttpConnection:
         """
         request = self._request(method, target, headers, body)
         deadline = Deadline(timeout_s)
-        wire = self._ready(deadline)
+        wire = self._wire if self._wire is not None and self._wire.idle() else self._connected(deadline)
         kept = self._exchanges > 0
         wire.received = 0
         try:
@@ -172,7 +173,8 @@ class HttpConnection:
         Raises:
             HttpConnectError: no connection.
         """
-        self._ready(Deadline(timeout_s))
+        if self._wire is None or not self._wire.idle():
+            self._connected(Deadline(timeout_s))
 
     def close(self) -> None:
         """Drop the connection; the next exchange opens another."""
@@ -181,10 +183,8 @@ class HttpConnection:
         if wire is not None:
             wire.close()
 
-    def _ready(self, deadline: Deadline) -> Wire:
-        wire = self._wire
-        if wire is not None and wire.idle():
-            return wire
+    def _connected(self, deadline: Deadline) -> Wire:
+        """Open a connection in place of the one there is."""
         self.close()
         try:
             limit = deadline.capped(self._connect_timeout_s)
@@ -231,21 +231,17 @@ class HttpConnection:
             raise HttpConnectError(f"{self._peer} sent bytes of its own behind CONNECT", sent=False)
 
     def _request(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> bytes:
-        lines = self._lines(method, target, headers)
-        if (body or method not in {"GET", "DELETE"}) and not any(
-            _checked_name(name) == "content-length" for name in headers
-        ):
-            lines = [*lines, f"Content-Length: {len(body)}"]
-        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+        """Write all but the body; what was written last stays for what is asked for again."""
+        if (method, target, headers) != self._asked:
+            # Only what was checked is remembered, and only as it was.
+            self._head, self._measured = self._new_head(method, target, headers)
+            self._asked = (method, target, dict(headers))
+        if self._measured or not (body or method not in {"GET", "DELETE"}):
+            return self._head + b"\r\n"
+        return b"%bContent-Length: %d\r\n\r\n" % (self._head, len(body))
 
-    def _lines(self, method: str, target: str, headers: Mapping[str, str]) -> list[str]:
-        """Check and write all but the body's length; the same again for what is asked for again."""
-        asked = (method, target, dict(headers))
-        if asked != self._last[0]:
-            self._last = (asked, self._new_lines(method, target, headers))
-        return self._last[1]
-
-    def _new_lines(self, method: str, target: str, headers: Mapping[str, str]) -> list[str]:
+    def _new_head(self, method: str, target: str, headers: Mapping[str, str]) -> tuple[bytes, bool]:
+        """Check and write the request line and the headers; True when they tell the body's length."""
         if _PRINTABLE.fullmatch(target) is None:
             raise HttpProtocolError(f"request target {target!r} is not percent-encoded", sent=False)
         direct = self._proxy is None or self._secure
@@ -259,7 +255,7 @@ class HttpConnection:
             lines.insert(1, f"Host: {self._authority}")
         if self._proxy_authorization and not self._secure:
             lines.append(f"Proxy-Authorization: {self._proxy_authorization}")
-        return lines
+        return "\r\n".join([*lines, ""]).encode("latin-1"), "content-length" in names
 
     @property
     def _peer(self) -> str:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Union
 
 from prometheus_client import Counter
 
@@ -27,7 +27,7 @@ from sls_siem.delivery.turns import Turns
 from sls_siem.delivery.window import Window
 from sls_siem.errors import ConfigError
 from sls_siem.health import Health
-from sls_siem.metrics import Metrics
+from sls_siem.metrics import Metrics, Total
 from sls_siem.service.encoding import encoder_settings, without_transform
 from sls_siem.service.places import state_directory
 from sls_siem.service.replay_range import RangeSource, ResumeFile
@@ -259,7 +259,7 @@ class Replay:
         self._changed.set()
 
 
-def _total(counter: Counter) -> float:
+def _total(counter: Union[Counter, Total]) -> float:
     """Add up a counter over its labels."""
     samples = (sample for family in counter.collect() for sample in family.samples)
     return sum(sample.value for sample in samples if sample.name.endswith("_total"))

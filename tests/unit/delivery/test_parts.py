@@ -144,7 +144,7 @@ def test_an_answer_becomes_whole_requests_and_nearly_full_ones(growth: float, mb
     filled = [size / math.ceil(size) for size in sizes]
 
     assert all(share > 0.8 or size < 1 for share, size in zip(filled, sizes)), sizes
-    # Logs wait no longer for it than they would for one request, or 0.17 s.
+    # Logs wait no longer for it than they would for one request, or 0.2 s.
     assert max(sizes) <= max(1.0, 0.2 * mb_per_s * growth)
 
 
