@@ -206,10 +206,10 @@ class Reader:
         pause_s = self._pacer.answered(
             size, asked_at, took_s=now - asked_at, growth=self._progress.growth, at_end=pulled.end_of_cursor
         )
-        if pause_s > 0:
+        if size > 0 and pause_s > 0:
             return self._turns.take(self._shard, now + pause_s, now + pause_s - asked_at)
         self._turns.leave(self._shard)
-        return now
+        return now + pause_s
 
     def _take_in(self, job: Job, pulled: Pulled, size: int) -> None:
         """Check the answer for a gap and hand it to the sender."""

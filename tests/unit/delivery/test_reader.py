@@ -96,8 +96,11 @@ def test_each_call_after_a_refused_position_is_announced_by_itself() -> None:
     assert [(CALL_S, "pulling"), *finding] == service.announced
 
 
-def test_a_shard_takes_turns_with_the_others_until_it_falls_behind() -> None:
-    answers = [(0, b"", True), (1, b"x", False)]
+@pytest.mark.parametrize(("last", "pause_s"), [((1, b"x", False), 0.0), ((0, b"", True), 0.9)])
+def test_a_shard_takes_turns_with_the_others_until_it_is_behind_or_gets_nothing(
+    last: tuple[int, bytes, bool], pause_s: float
+) -> None:
+    answers = [(1, b"x", True), last]
 
     def answer(position: int) -> Pulled:
         groups, body, at_end = answers.pop(0)
@@ -111,7 +114,7 @@ def test_a_shard_takes_turns_with_the_others_until_it_falls_behind() -> None:
     assert 0 < turn - time.monotonic() <= 1
     one.fetch()
     assert {} == one.turns._turns
-    assert one.reader._next_pull_at <= time.monotonic()
+    assert pause_s == pytest.approx(one.reader._next_pull_at - time.monotonic(), abs=0.05)
 
 
 def test_a_position_beyond_the_end_of_a_logstore_made_anew_starts_over_at_its_begin() -> None:

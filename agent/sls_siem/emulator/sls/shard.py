@@ -167,7 +167,7 @@ class Shard:
         """
         if times < 1 or (times > 1 and not self._frames):
             raise ValueError(f"shard {self.number} cannot repeat {len(self._frames)} groups {times} times")
-        if times > 1 and pace is not None and len(self._frames) == self._lap:
+        if times > 1 and pace is not None:
             self._frames += self._frames
             self._ends += [self._ends[-1] + end for end in self._ends[1:]]
         self._repeat, self._pace = times, pace
