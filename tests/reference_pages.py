@@ -13,7 +13,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from sls_siem.config import reference
 from sls_siem.config.about import TABLES_ABOUT
-from sls_siem.metrics import Metrics
+from sls_siem.metrics import Metrics, Total
 from sls_siem.service.reload import applied_by_reload
 from tests import reference_man
 
@@ -70,10 +70,10 @@ def _metrics() -> Iterator[str]:
     yield "| metric | type | labels | meaning |\n|---|---|---|---|"
     metrics = Metrics()
     for name, value in vars(metrics).items():
-        if isinstance(value, MetricWrapperBase):
+        if isinstance(value, (MetricWrapperBase, Total)):
             (family,) = value.collect()
             suffix = "_total" if family.type == "counter" else ""
-            labels = ", ".join(f"`{label}`" for label in value._labelnames)
+            labels = ", ".join(f"`{label}`" for label in getattr(value, "_labelnames", ()))
             assert family.name.startswith("sls_siem_"), name
             yield _row(f"`{family.name}{suffix}`", family.type, labels, family.documentation)
     yield ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from typing import Union
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -31,9 +30,9 @@ class Total:
         with self._lock:
             self._count += amount
 
-    def collect(self) -> Iterator[CounterMetricFamily]:
+    def collect(self) -> list[CounterMetricFamily]:
         """Give the one sample, and when counting began; as prometheus_client asks."""
-        yield CounterMetricFamily(self._name, self._text, value=self._count, created=self._created)
+        return [CounterMetricFamily(self._name, self._text, value=self._count, created=self._created)]
 
 
 class Metrics:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
-from sls_siem.metrics import Metrics
+from sls_siem.metrics import Metrics, Total
 from tests.receivers.install import Installed, require
 
 pytestmark = pytest.mark.contract
@@ -40,7 +40,9 @@ def promtool(prometheus: Installed, *arguments: str) -> str:
 
 def metric_names() -> set[str]:
     """Every metric of the agent, as Prometheus names its samples."""
-    families = [value.collect()[0] for value in vars(Metrics()).values() if isinstance(value, MetricWrapperBase)]
+    families = [
+        value.collect()[0] for value in vars(Metrics()).values() if isinstance(value, (MetricWrapperBase, Total))
+    ]
     return {family.name + ("_total" if family.type == "counter" else "") for family in families}
 
 
