@@ -116,10 +116,10 @@ class Metrics:
     def totals(self) -> dict[str, int]:
         """The counters that `status.json` repeats."""
         return {
-            "pulled": _sum(self.pulled_logs),
-            "delivered": _sum(self.delivered_events),
-            "retried": _sum(self.retries),
-            "dead_lettered": _sum(self.dead_letters),
+            "pulled": counted(self.pulled_logs),
+            "delivered": counted(self.delivered_events),
+            "retried": counted(self.retries),
+            "dead_lettered": counted(self.dead_letters),
         }
 
     def text(self) -> bytes:
@@ -127,7 +127,7 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-def _sum(counter: Union[Counter, Total]) -> int:
+def counted(counter: Union[Counter, Total]) -> int:
     """Add up a counter over its labels."""
     return int(
         sum(sample.value for family in counter.collect() for sample in family.samples if sample.name.endswith("_total"))

@@ -11,9 +11,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Optional, Union
-
-from prometheus_client import Counter
+from typing import Optional
 
 from sls_siem.codec import make_encoder
 from sls_siem.config import Config
@@ -27,7 +25,7 @@ from sls_siem.delivery.turns import Turns
 from sls_siem.delivery.window import Window
 from sls_siem.errors import ConfigError
 from sls_siem.health import Health
-from sls_siem.metrics import Metrics, Total
+from sls_siem.metrics import Metrics, counted
 from sls_siem.service.encoding import encoder_settings, without_transform
 from sls_siem.service.places import state_directory
 from sls_siem.service.replay_range import RangeSource, ResumeFile
@@ -225,9 +223,9 @@ class Replay:
             groups=groups,
             settled=settled,
             events=totals["delivered"],
-            size=int(_total(self._metrics.delivered_bytes)),
+            size=counted(self._metrics.delivered_bytes),
             dead_letters=totals["dead_lettered"],
-            expired=int(_total(self._metrics.expired_groups)),
+            expired=counted(self._metrics.expired_groups),
             holding="; ".join(f"{who}: {why}" for who, why in holds.items()),
         )
 
@@ -257,12 +255,6 @@ class Replay:
         if self.failure is None:
             self.failure = error
         self._changed.set()
-
-
-def _total(counter: Union[Counter, Total]) -> float:
-    """Add up a counter over its labels."""
-    samples = (sample for family in counter.collect() for sample in family.samples)
-    return sum(sample.value for sample in samples if sample.name.endswith("_total"))
 
 
 def _way(config: Config, output: Output) -> Way:
