@@ -140,7 +140,7 @@ class HttpConnection:
         """
         request = self._request(method, target, headers, body)
         deadline = Deadline(timeout_s)
-        wire = self._wire if self._wire is not None and self._wire.idle() else self._connected(deadline)
+        wire = self._ready(deadline)
         kept = self._exchanges > 0
         wire.received = 0
         try:
@@ -173,8 +173,7 @@ class HttpConnection:
         Raises:
             HttpConnectError: no connection.
         """
-        if self._wire is None or not self._wire.idle():
-            self._connected(Deadline(timeout_s))
+        self._ready(Deadline(timeout_s))
 
     def close(self) -> None:
         """Drop the connection; the next exchange opens another."""
@@ -183,8 +182,10 @@ class HttpConnection:
         if wire is not None:
             wire.close()
 
-    def _connected(self, deadline: Deadline) -> Wire:
-        """Open a connection in place of the one there is."""
+    def _ready(self, deadline: Deadline) -> Wire:
+        wire = self._wire
+        if wire is not None and wire.idle():
+            return wire
         self.close()
         try:
             limit = deadline.capped(self._connect_timeout_s)
