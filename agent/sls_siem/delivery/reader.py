@@ -72,7 +72,7 @@ class Reader:
         progress: where answers go.
         window: bytes that may be held.
         pacer: when to ask again.
-        turns: with the other shards.
+        turns: when the other shards of the process are asked.
         settings: of the configuration.
         lease: saves need it.
         stop: the shard's stop signal.

@@ -4,7 +4,7 @@ Two pulls at the same moment cost more CPU time than one after the other: their 
 and what one has in the processor's cache the other drives out. Nobody is made to wait for a turn: a shard is asked a
 little earlier than it would be, never later, so that its answer still becomes the requests that were planned.
 
-Only who gets logs takes turns: empty answers cost less one after the other, since each wakes a processor that sleeps.
+Only who gets logs takes turns. Empty answers cost less together: each by itself would wake a processor that sleeps.
 """
 
 from __future__ import annotations
