@@ -9,7 +9,10 @@ import math
 import select
 import socket
 import ssl
+import struct
 from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
 
 from sls_siem.net.deadline import Deadline
 
@@ -19,6 +22,9 @@ TIMEOUT_STEP_S = 0.05
 """A step's limit is rounded up to this, so that it seldom has to be set anew: a call of the kernel each time."""
 SPARE_ROOMS, SPARE_BYTES = 2, 2 << 20
 """Buffers that are kept for the next answers, and the greatest of them."""
+
+_TIMEVAL = struct.Struct("@ll")
+_Result = TypeVar("_Result")
 
 _spare_rooms: deque[bytearray] = deque(maxlen=SPARE_ROOMS)
 
@@ -33,6 +39,9 @@ class Wire:
     `received` counts the bytes that came, so that the owner can tell silence from half an answer. Every method that
     takes a deadline raises `TimeoutError` (`socket.timeout` on Python 3.9) when it is over and `OSError` when the
     connection breaks.
+
+    Without TLS the kernel keeps the limit of each step (`SO_RCVTIMEO` and `SO_SNDTIMEO`, socket(7)) and waits for whole
+    bodies: Python, with a limit of its own, asks the kernel before each step whether there is something to do.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -40,6 +49,10 @@ class Wire:
         self.received = 0
         self._held = b""
         self._timeout_s = -1.0
+        self._plain = not isinstance(sock, ssl.SSLSocket)
+        self._long_answers = False
+        if self._plain:
+            sock.settimeout(None)
         self._unasked = select.poll()
         self._unasked.register(sock, select.POLLIN)
 
@@ -50,25 +63,22 @@ class Wire:
     def send(self, data: bytes, deadline: Deadline, *, before: bytes = b"") -> None:
         """Send bytes, and others before them, which leave together with the first of them where no TLS forbids it."""
         view = memoryview(data)
-        if before and not isinstance(self.sock, ssl.SSLSocket):
-            self._limit(deadline)
-            sent = self.sock.sendmsg((before, view[:SEND_BYTES]))
+        if before and self._plain:
+            sent = self._step(deadline, self.sock.sendmsg, (before, view[:SEND_BYTES]))
             before, view = before[sent:], view[max(0, sent - len(before)) :]
         for rest in (memoryview(before), view):
             self._send(rest, deadline)
 
     def _send(self, view: memoryview, deadline: Deadline) -> None:
         while view:
-            self._limit(deadline)
-            view = view[self.sock.send(view[:SEND_BYTES]) :]
+            view = view[self._step(deadline, self.sock.send, view[:SEND_BYTES]) :]
 
     def read_some(self, deadline: Deadline) -> bytes:
         """Read what is there, at least one byte; b"" at the peer's close."""
         if self._held:
             data, self._held = self._held, b""
             return data
-        self._limit(deadline)
-        data = self.sock.recv(READ_BYTES)
+        data = self._step(deadline, self.sock.recv, READ_BYTES)
         self.received += len(data)
         return data
 
@@ -79,6 +89,8 @@ class Wire:
             ClosedError: the peer closed before it.
             OverflowError: it is not within `limit` bytes.
         """
+        if self._long_answers and not self._held:
+            self._look_ahead(mark, deadline)
         data = self.read_some(deadline)
         while True:
             found = data.find(mark)
@@ -104,6 +116,13 @@ class Wire:
             self._held = held[size:]
             return held[:size]
         self._held = b""
+        if self._plain:
+            self._long_answers = size > READ_BYTES
+            piece = self._step(deadline, self.sock.recv, size - len(held), socket.MSG_WAITALL)
+            self.received += len(piece)
+            held += piece
+            if len(held) == size:
+                return held
         # One buffer, so that a peer that trickles gains no memory either: a piece of one byte would take forty.
         room = _take_room(size)
         with memoryview(room) as view:
@@ -114,20 +133,40 @@ class Wire:
             _spare_rooms.append(room)
         return data
 
+    def _look_ahead(self, mark: bytes, deadline: Deadline) -> None:
+        """Take up to the mark and nothing behind it, so that a long body can be read in one piece."""
+        data = self._step(deadline, self.sock.recv, READ_BYTES, socket.MSG_PEEK)
+        end = data.find(mark) + len(mark)
+        if end >= len(mark):
+            self._held = self._step(deadline, self.sock.recv, end)
+            self.received += len(self._held)
+
     def _fill(self, room: memoryview, deadline: Deadline) -> None:
         while room:
-            self._limit(deadline)
-            got = self.sock.recv_into(room)
+            got = self._step(deadline, self.sock.recv_into, room)
             if not got:
                 raise ClosedError("the peer closed the connection")
             self.received += got
             room = room[got:]
 
-    def _limit(self, deadline: Deadline) -> None:
+    def _step(self, deadline: Deadline, call: Callable[..., _Result], *arguments: object) -> _Result:
+        """Call the socket once, with what remains of the deadline as its limit."""
         limit_s = math.ceil(deadline.remaining() / TIMEOUT_STEP_S) * TIMEOUT_STEP_S
         if limit_s != self._timeout_s:
+            self._limit(limit_s)
+        try:
+            return call(*arguments)
+        except BlockingIOError:
+            raise TimeoutError("timed out") from None
+
+    def _limit(self, limit_s: float) -> None:
+        self._timeout_s = limit_s
+        if not self._plain:
             self.sock.settimeout(limit_s)
-            self._timeout_s = limit_s
+            return
+        limit = _TIMEVAL.pack(int(limit_s), int(limit_s % 1 * 1_000_000))
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self.sock.setsockopt(socket.SOL_SOCKET, option, limit)
 
     def close(self) -> None:
         self.sock.close()
