@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import signal
 import time
 from collections import Counter
@@ -81,6 +82,25 @@ def test_every_log_arrives_once_with_the_bytes_that_the_encoder_makes_of_it(
     assert 0 == hec.counters.trapped_requests
     for shard in range(4):
         assert sls.store.shard(shard).end == saved(sls, shard)
+    assert_saves_are_honest(sls, first_positions=4)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault("shorten"), Fault("garble"), Fault("rawsize", amount=1), Fault("rawsize", amount=-1), Fault("count")],
+    ids=lambda fault: f"{fault.action}{fault.amount or ''}",
+)
+def test_answers_that_are_wrong_lose_nothing_and_repeat_nothing(sls, hec, token_file, tmp_path, agents, fault) -> None:
+    """Some are found out only when a part of them has been sent."""
+    sls.feed(sls.store, profile="waf", logs=3000, mb_per_s=None).join(30)
+    struck = sls.faults.add(dataclasses.replace(fault, call="pull", times=6, struck=[], struck_calls=[]))
+    agent = agent_for(agents, tmp_path, sls, hec, token_file, hec={"batch_bytes": 65536})
+    expected = Oracle(sls, agent.config_path).expected()
+    until(lambda: arrived(hec, expected), 60, "the arrival of every log")
+
+    assert 0 == agent.stop()
+    assert 6 == len(struck.struck)
+    assert Comparison() == hec.store.compare(expected)
     assert_saves_are_honest(sls, first_positions=4)
 
 

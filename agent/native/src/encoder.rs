@@ -5,6 +5,7 @@
 //! the rest of the group is walked for errors, and then that payload may go.
 
 use crate::event_id::Ident;
+use crate::feed::{Feed, Input};
 use crate::field_names::FieldNames;
 use crate::fields::{GroupView, LogView};
 use crate::form::Format;
@@ -14,7 +15,8 @@ use crate::out::Out;
 use crate::packer::{Item, Mark, Packer};
 use crate::shape::Reader;
 use crate::syslog::{Frames, Framing, Syslog, SyslogGroup};
-use crate::transform::{Changed, Transform};
+use crate::transform::Transform;
+use crate::unpacking::Next;
 use crate::wire::{count_groups, walk_group, walk_log, Groups, Log, Malformed, Meta, Part, WireError};
 use std::ops::Range;
 
@@ -53,20 +55,6 @@ pub struct Task {
     pub limit: Option<u64>,
 }
 
-/// The bytes of a batch; `changed` when logs were left out or changed, whose body it then is.
-#[derive(Clone, Copy)]
-pub struct Input<'a> {
-    pub body: &'a [u8],
-    pub changed: Option<&'a Changed>,
-}
-
-impl<'a> Input<'a> {
-    /// The LogGroupList itself.
-    fn list(&self) -> &'a [u8] {
-        self.changed.map_or(self.body, |changed| &changed.body[..changed.list])
-    }
-}
-
 /// Memory that is used for one batch after the other.
 #[derive(Default)]
 pub struct Scratch {
@@ -80,12 +68,15 @@ pub struct Scratch {
     ident: Ident,
     meta: Meta,
     bounds: Vec<Part>,
+    /// What an `Unpacking` writes into.
+    pub piece: Vec<u8>,
 }
 
 impl Scratch {
     /// Tells whether it is small enough to be kept.
     pub fn is_worth_keeping(&self) -> bool {
-        self.out.capacity() + 8 * self.bounds.capacity() + 16 * self.log.values.capacity() <= KEPT_BYTES
+        let lists = 8 * self.bounds.capacity() + 16 * self.log.values.capacity();
+        self.out.capacity() + self.piece.capacity() + lists <= KEPT_BYTES
     }
 }
 
@@ -98,6 +89,14 @@ struct Present {
     /// Every log can be walked, or has been.
     whole: bool,
     held: usize,
+}
+
+/// Where one is in a list, and what has been written by then.
+struct Place {
+    groups: Groups,
+    skip: u64,
+    left: Option<u64>,
+    before: u64,
     mark: Mark,
 }
 
@@ -108,6 +107,8 @@ pub struct Run {
     packer: Packer,
     scratch: Scratch,
     present: Option<Present>,
+    /// In front of the group that was looked for last.
+    place: Place,
     skip: u64,
     left: Option<u64>,
     before: u64,
@@ -125,12 +126,15 @@ impl Codec {
             Output::Syslog(syslog) if syslog.framing == Framing::Datagram => (0, &b""[..]),
             Output::Syslog(_) => (self.batch_bytes, &b""[..]),
         };
+        let packer = Packer::new(limit, separator);
+        let mark = packer.mark(&scratch.out);
         Run {
             task,
             groups: Groups::default(),
-            packer: Packer::new(limit, separator),
+            packer,
             scratch,
             present: None,
+            place: Place { groups: Groups::default(), skip: task.skip, left: task.limit, before: 0, mark },
             skip: task.skip,
             left: task.limit,
             before: 0,
@@ -171,7 +175,7 @@ impl Run {
     /// The next payload or event that may not be sent; `None` when there is no more.
     ///
     /// A payload's data stay in `bytes` until the next call.
-    pub fn next(&mut self, codec: &Codec, input: Input) -> Result<Option<Item>, Malformed> {
+    pub fn next(&mut self, codec: &Codec, feed: &mut Feed) -> Result<Option<Item>, Malformed> {
         loop {
             if self.present.as_ref().is_none_or(|present| present.whole) {
                 if let Some(item) = self.packer.ready.pop_front() {
@@ -182,10 +186,32 @@ impl Run {
                 }
                 self.packer.compact(&mut self.scratch.out);
             }
-            if let Err(error) = self.advance(codec, input) {
-                self.fail(error);
+            if let Err(error) = self.advance(codec, feed) {
+                self.look_again(feed, error);
             }
         }
+    }
+
+    /// A fault was met: in a piece of the list, the group is encoded again from the whole list, which tells what it is.
+    fn look_again(&mut self, feed: &mut Feed, error: Malformed) {
+        match feed {
+            Feed::Packed(block, unpacking) if !unpacking.is_whole() => match unpacking.make_whole(block) {
+                Ok(()) => self.go_back(),
+                Err(text) => {
+                    let group_index = self.place.groups.last() + 1;
+                    self.fail(Malformed { message: format!("log group list: {text}"), group_index });
+                }
+            },
+            _ => self.fail(error),
+        }
+    }
+
+    fn go_back(&mut self) {
+        let Place { groups, skip, left, before, mark } = &self.place;
+        self.present = None;
+        self.packer.back_to(mark, &mut self.scratch.out);
+        self.groups.clone_from(groups);
+        (self.skip, self.left, self.before) = (*skip, *left, *before);
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -208,12 +234,12 @@ impl Run {
         (!self.faulty).then_some(self.scratch)
     }
 
-    fn advance(&mut self, codec: &Codec, input: Input) -> Result<(), Malformed> {
+    fn advance(&mut self, codec: &Codec, feed: &mut Feed) -> Result<(), Malformed> {
         match self.present.take() {
-            None => self.enter(codec, input),
+            None => self.enter(codec, feed),
             Some(present) => {
                 let number = present.number;
-                self.write(codec, input, present).map_err(|error| error.in_group(number))
+                self.write(codec, feed.input(), present).map_err(|error| error.in_group(number))
             }
         }
     }
@@ -223,7 +249,7 @@ impl Run {
         match self.present.take() {
             // Only a panic ends here; a part of the group has been taken already.
             Some(present) if present.whole => self.packer.drop_filling(&self.scratch.out),
-            Some(present) => self.packer.back_to(&present.mark, &mut self.scratch.out),
+            Some(_) => self.packer.back_to(&self.place.mark, &mut self.scratch.out),
             None => {}
         }
         self.finish();
@@ -236,18 +262,15 @@ impl Run {
     }
 
     /// Goes on to the next group that has wanted logs.
-    fn enter(&mut self, codec: &Codec, input: Input) -> Result<(), Malformed> {
-        let list = input.list();
-        if !self.started {
-            self.started = true;
-            check_count(&self.task, list)?;
-        }
-        while let Some((number, start, end)) = self.groups.next(list)? {
+    fn enter(&mut self, codec: &Codec, feed: &mut Feed) -> Result<(), Malformed> {
+        while let Some((number, part)) = self.find(feed)? {
             if self.left == Some(0) {
                 break;
             }
+            let input = feed.input();
             let scratch = &mut self.scratch;
-            let walked = walk_group(list, start, end, &mut scratch.meta, &mut scratch.bounds);
+            let (start, end) = (part.start as usize, part.end as usize);
+            let walked = walk_group(input.body, start, end, &mut scratch.meta, &mut scratch.bounds);
             walked.map_err(|error| error.in_group(number))?;
             let logs = scratch.bounds.len();
             let first = usize::try_from(self.skip).map_or(logs, |skip| skip.min(logs));
@@ -266,10 +289,33 @@ impl Run {
         Ok(())
     }
 
+    /// Finds the next group: its number, and where it is.
+    fn find(&mut self, feed: &mut Feed) -> Result<Option<(usize, Part)>, Malformed> {
+        let mark = self.packer.mark(&self.scratch.out);
+        self.place = Place { groups: self.groups.clone(), skip: self.skip, left: self.left, before: self.before, mark };
+        let task = &self.task;
+        if let Feed::Packed(block, unpacking) = feed {
+            if !unpacking.is_whole() {
+                return match unpacking.next(block, &mut self.groups) {
+                    Some(Next::Group(number, part)) if task.regrouped || (number as u64) < task.groups => {
+                        Ok(Some((number, part)))
+                    }
+                    Some(Next::End) if task.regrouped || self.groups.count() as u64 == task.groups => Ok(None),
+                    _ => Err(Malformed::unusual()),
+                };
+            }
+        }
+        let list = feed.list();
+        if !self.started {
+            self.started = true;
+            check_count(task, list)?;
+        }
+        Ok(self.groups.next(list)?.map(|(number, start, end)| (number, Part::new(start, end))))
+    }
+
     fn open(&mut self, codec: &Codec, input: Input, number: usize, first: usize, wanted: usize, before: u64) {
         let task = &self.task;
         let scratch = &mut self.scratch;
-        let mark = self.packer.mark(&scratch.out);
         let here = task.position + number as i128;
         if task.regrouped {
             self.packer.enter(task.position, task.next_position, before);
@@ -287,7 +333,7 @@ impl Run {
             Output::Hec(hec) => hec.open(&mut scratch.hec, group),
             Output::Syslog(syslog) => syslog.open(&mut scratch.syslog, group),
         }
-        self.present = Some(Present { number, next: first, end: first + wanted, whole: false, held: 0, mark });
+        self.present = Some(Present { number, next: first, end: first + wanted, whole: false, held: 0 });
     }
 
     /// Writes logs of a group, to its end or until something may be taken.
@@ -329,7 +375,7 @@ fn write_log(
     place: usize,
     counted: u64,
 ) -> Result<(), WireError> {
-    let Scratch { out, log, reader, generation, writing, hec, syslog, ident, meta, bounds } = scratch;
+    let Scratch { out, log, reader, generation, writing, hec, syslog, ident, meta, bounds, .. } = scratch;
     let body = input.body;
     let (mut part, raw) = (bounds[place], bounds[place].len());
     let ordinal = counted - bounds.len() as u64 + place as u64;

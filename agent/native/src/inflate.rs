@@ -3,12 +3,17 @@
 //! What comes out goes into the buffer that the caller has made; what a frame of zstd claims can only reserve its window,
 //! at most 100 MB, which is not touched before it is filled.
 
+use crate::lz4::{Decoder, Stop};
 use ruzstd::decoding::FrameDecoder;
 
 /// Undoes a raw block of lz4; `out` has to be full in the end.
 pub fn lz4(data: &[u8], out: &mut [u8]) -> Result<(), String> {
-    let size = lz4_flex::block::decompress_into(data, out).map_err(|error| format!("lz4: {error}"))?;
-    full("lz4", size, out)
+    let mut decoder = Decoder::default();
+    match decoder.run(data, out, usize::MAX) {
+        Ok(Stop::Ended) => full("lz4", decoder.at, out),
+        Ok(_) => Err(format!("lz4: more than {} bytes come out", out.len())),
+        Err(why) => Err(format!("lz4: {why}")),
+    }
 }
 
 /// Undoes frames of zstd; `out` has to be full in the end.

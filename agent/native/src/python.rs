@@ -4,12 +4,14 @@
 //! Every call that does work releases the GIL for all of it, but for the one copy of a payload into its `bytes`.
 
 use crate::body::Buffer;
-use crate::encoder::{Codec, Input, Run, Scratch, Task};
+use crate::encoder::{Codec, Run, Scratch, Task};
+use crate::feed::Feed;
 use crate::inflate;
 use crate::packer::{Item, Span};
 use crate::panics::caught;
 use crate::settings::{Settings, SyslogOptions};
-use crate::transform::{Changed, Transform};
+use crate::transform::Changed;
+use crate::unpacking::Unpacking;
 use crate::wire::{self, Malformed};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyIndexError, PyValueError};
@@ -52,47 +54,73 @@ impl Shared {
     }
 }
 
-/// A LogGroupList, decompressed. Its memory is used again for another; `bytes` of it takes its place, so that it is not
-/// in memory twice.
+/// A LogGroupList: as it came, a block of lz4, until somebody needs the whole of it; decompressed then. That memory is
+/// used again for another; `bytes` of it takes its place, so that it is not in memory twice.
 #[pyclass(frozen, module = "sls_siem_codec")]
 struct Body {
     held: Mutex<Arc<Held>>,
 }
 
 enum Held {
+    /// A block of lz4, and the number of bytes in it, as announced.
+    Packed(PyBackedBytes, usize),
     Buffer(Buffer),
     Bytes(PyBackedBytes),
 }
 
 impl Held {
+    /// Size of the list in bytes.
+    fn size(&self) -> usize {
+        match self {
+            Held::Packed(_, size) => *size,
+            Held::Buffer(buffer) => buffer.as_slice().len(),
+            Held::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    /// The list, or the block that it is in.
     fn as_slice(&self) -> &[u8] {
         match self {
+            Held::Packed(bytes, _) | Held::Bytes(bytes) => bytes,
             Held::Buffer(buffer) => buffer.as_slice(),
-            Held::Bytes(bytes) => bytes,
         }
     }
 }
 
 impl Body {
+    fn new(held: Held) -> Body {
+        Body { held: Mutex::new(Arc::new(held)) }
+    }
+
     fn locked(&self) -> MutexGuard<'_, Arc<Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The list, decompressed from now on.
+    fn whole(&self, py: Python) -> Result<Arc<Held>, String> {
+        let held = self.locked().clone();
+        let Held::Packed(block, size) = &*held else { return Ok(held) };
+        let whole = Arc::new(Held::Buffer(inflated(py, block, *size, inflate::lz4)?));
+        *self.locked() = whole.clone();
+        Ok(whole)
     }
 }
 
 #[pymethods]
 impl Body {
     fn __len__(&self) -> usize {
-        self.locked().as_slice().len()
+        self.locked().size()
     }
 
-    fn __bytes__<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let mut held = self.locked();
-        if let Held::Bytes(bytes) = &**held {
-            return bytes.into_pyobject(py).unwrap_or_else(|never| match never {});
+    /// ValueError: it cannot be decompressed.
+    fn __bytes__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let held = self.whole(py).map_err(PyValueError::new_err)?;
+        if let Held::Bytes(bytes) = &*held {
+            return Ok(bytes.into_pyobject(py).unwrap_or_else(|never| match never {}));
         }
         let bytes = PyBytes::new(py, held.as_slice());
-        *held = Arc::new(Held::Bytes(bytes.clone().into()));
-        bytes
+        *self.locked() = Arc::new(Held::Bytes(bytes.clone().into()));
+        Ok(bytes)
     }
 }
 
@@ -104,11 +132,19 @@ enum Given {
 }
 
 impl Given {
+    /// The list as it is, perhaps still compressed.
     fn held(self) -> Arc<Held> {
         match self {
             Given::Body(body) => body.get().locked().clone(),
             Given::Bytes(bytes) => Arc::new(Held::Bytes(bytes)),
         }
+    }
+
+    /// The list, decompressed.
+    fn whole(self, py: Python) -> PyResult<Arc<Held>> {
+        let Given::Body(body) = self else { return Ok(self.held()) };
+        let refused = |text| Malformed { message: format!("log group list: {text}"), group_index: -1 };
+        body.get().whole(py).map_err(|text| refused(text).into())
     }
 }
 
@@ -138,19 +174,28 @@ impl Encoder {
 
     /// Starts to encode a batch.
     fn start(&self, py: Python, body: Given, batch: BatchArguments) -> PyResult<Encoding> {
-        let (body, task) = (body.held(), task_of(batch));
-        let change = |transform: &Transform| Ok(transform.apply(body.as_slice(), task.shard, task.regrouped));
-        let changed = match &self.shared.codec.transform {
-            Some(transform) => Some(detached(py, || change(transform))?),
-            None => None,
+        let task = task_of(batch);
+        let (body, changed) = match &self.shared.codec.transform {
+            None => (body.held(), None),
+            Some(transform) => {
+                let body = body.whole(py)?;
+                let apply = || Ok(transform.apply(body.as_slice(), task.shard, task.regrouped));
+                let changed = detached(py, apply)?;
+                (body, Some(changed))
+            }
         };
-        let run = self.shared.codec.start(task, self.shared.take_scratch());
-        Ok(Encoding { shared: self.shared.clone(), body, changed, run: Some(run) })
+        let mut scratch = self.shared.take_scratch();
+        let unpacking = match &*body {
+            Held::Packed(_, size) => Some(Unpacking::new(*size, std::mem::take(&mut scratch.piece))),
+            _ => None,
+        };
+        let run = self.shared.codec.start(task, scratch);
+        Ok(Encoding { shared: self.shared.clone(), body, unpacking, changed, run: Some(run) })
     }
 
     /// Names the event with that ordinal, counted over all events of the body.
     fn event_id(&self, py: Python, body: Given, batch: BatchArguments, ordinal: u64) -> PyResult<String> {
-        let body = body.held();
+        let body = body.whole(py)?;
         let found = detached(py, || self.shared.codec.event_id(task_of(batch), body.as_slice(), ordinal))?;
         found.ok_or_else(|| PyIndexError::new_err(format!("the batch has no event {ordinal}")))
     }
@@ -161,6 +206,7 @@ impl Encoder {
 struct Encoding {
     shared: Arc<Shared>,
     body: Arc<Held>,
+    unpacking: Option<Unpacking>,
     changed: Option<Changed>,
     /// `None` when it has ended.
     run: Option<Run>,
@@ -188,9 +234,12 @@ impl Encoding {
             return Ok(None);
         };
         let codec = &self.shared.codec;
-        let changed = self.changed.as_ref();
-        let input = Input { body: changed.map_or(self.body.as_slice(), |changed| &changed.body), changed };
-        if let Some(item) = detached(py, || next_of(&mut run, codec, input))? {
+        let mut feed = match (&self.changed, &mut self.unpacking) {
+            (Some(changed), _) => Feed::Changed(changed),
+            (None, Some(unpacking)) => Feed::Packed(self.body.as_slice(), unpacking),
+            (None, None) => Feed::Whole(self.body.as_slice()),
+        };
+        if let Some(item) = detached(py, || next_of(&mut run, codec, &mut feed))? {
             let taken = encoded(py, item, &run);
             self.run = Some(run);
             return Ok(Some(taken));
@@ -201,16 +250,19 @@ impl Encoding {
 }
 
 /// The next item; a panic is an error of the group in which it happened, after all that comes before it.
-fn next_of(run: &mut Run, codec: &Codec, input: Input) -> Result<Option<Item>, Malformed> {
-    caught(|| run.next(codec, input)).or_else(|fault| {
+fn next_of(run: &mut Run, codec: &Codec, feed: &mut Feed) -> Result<Option<Item>, Malformed> {
+    caught(|| run.next(codec, feed)).or_else(|fault| {
         run.fault(&fault);
-        run.next(codec, input).map(Ok)
+        run.next(codec, feed).map(Ok)
     })?
 }
 
 impl Encoding {
-    fn give_back(&self, run: Run) {
-        if let Some(scratch) = run.into_scratch() {
+    fn give_back(&mut self, run: Run) {
+        if let Some(mut scratch) = run.into_scratch() {
+            if let Some(unpacking) = self.unpacking.take() {
+                scratch.piece = unpacking.into_piece();
+            }
             self.shared.give_back(scratch);
         }
     }
@@ -224,17 +276,21 @@ impl Drop for Encoding {
     }
 }
 
-/// Counts the log groups of a LogGroupList; None when it cannot be walked.
+/// Counts the log groups of a LogGroupList; None when it cannot be walked, or is still compressed.
 #[pyfunction]
 fn count_groups(py: Python, body: Given) -> Option<usize> {
     let body = body.held();
-    py.detach(|| caught(|| wire::count_groups(body.as_slice()).ok())).ok().flatten()
+    let count = || match &*body {
+        Held::Packed(..) => None,
+        held => wire::count_groups(held.as_slice()).ok(),
+    };
+    py.detach(|| caught(count)).ok().flatten()
 }
 
 /// Counts the logs of each group of a LogGroupList.
 #[pyfunction]
 fn group_sizes(py: Python, body: Given) -> PyResult<Vec<usize>> {
-    let body = body.held();
+    let body = body.whole(py)?;
     detached(py, || wire::group_sizes(body.as_slice()))
 }
 
@@ -246,32 +302,41 @@ fn count_events(py: Python, body: Given) -> PyResult<usize> {
 
 type Inflate = fn(&[u8], &mut [u8]) -> Result<(), String>;
 
-fn inflated(py: Python, data: &[u8], size: usize, inflate: Inflate) -> PyResult<Body> {
+fn inflated(py: Python, data: &[u8], size: usize, inflate: Inflate) -> Result<Buffer, String> {
     let undo = || {
         let mut buffer = Buffer::take(size);
         inflate(data, buffer.as_mut_slice()).map(|()| buffer)
     };
-    let buffer = py.detach(|| caught(undo)).and_then(|done| done).map_err(PyValueError::new_err)?;
-    Ok(Body { held: Mutex::new(Arc::new(Held::Buffer(buffer))) })
+    py.detach(|| caught(undo)).and_then(|done| done)
+}
+
+fn decompressed(py: Python, data: &[u8], size: usize, inflate: Inflate) -> PyResult<Body> {
+    inflated(py, data, size, inflate).map(|buffer| Body::new(Held::Buffer(buffer))).map_err(PyValueError::new_err)
+}
+
+/// Keeps a raw block of lz4 that is said to hold `size` bytes, to be undone when it is read.
+#[pyfunction]
+fn lz4_packed(data: PyBackedBytes, size: usize) -> Body {
+    Body::new(Held::Packed(data, size))
 }
 
 /// Undoes a raw block of lz4 that holds `size` bytes.
 #[pyfunction]
 fn lz4_decompress(py: Python, data: PyBackedBytes, size: usize) -> PyResult<Body> {
-    inflated(py, &data, size, inflate::lz4)
+    decompressed(py, &data, size, inflate::lz4)
 }
 
 /// Undoes frames of zstd that hold `size` bytes.
 #[pyfunction]
 fn zstd_decompress(py: Python, data: PyBackedBytes, size: usize) -> PyResult<Body> {
-    inflated(py, &data, size, inflate::zstd)
+    decompressed(py, &data, size, inflate::zstd)
 }
 
 #[pymodule]
 fn sls_siem_codec(module: &Bound<PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     // Changes whenever something here is called in another way; the agent uses only the one it knows.
-    module.add("INTERFACE", 3)?;
+    module.add("INTERFACE", 4)?;
     module.add("EncodeError", module.py().get_type::<EncodeError>())?;
     module.add_class::<Body>()?;
     module.add_class::<Encoder>()?;
@@ -280,6 +345,7 @@ fn sls_siem_codec(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(group_sizes, module)?)?;
     module.add_function(wrap_pyfunction!(count_events, module)?)?;
     module.add_function(wrap_pyfunction!(lz4_decompress, module)?)?;
+    module.add_function(wrap_pyfunction!(lz4_packed, module)?)?;
     module.add_function(wrap_pyfunction!(zstd_decompress, module)?)?;
     Ok(())
 }

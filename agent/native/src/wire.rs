@@ -59,6 +59,11 @@ impl WireError {
 }
 
 impl Malformed {
+    /// A fault whose kind only the whole list can tell.
+    pub fn unusual() -> Malformed {
+        Malformed { message: "log group list: not as expected".to_owned(), group_index: -1 }
+    }
+
     /// A fault of this library, in the words of its panic.
     pub fn by_fault(fault: &str, group_index: i64) -> Malformed {
         Malformed { message: format!("the compiled codec failed: {fault}"), group_index }
@@ -179,9 +184,26 @@ pub struct Groups {
 }
 
 impl Groups {
+    /// Number of groups that were found.
+    pub fn count(&self) -> usize {
+        self.index
+    }
+
     /// Place of the group that was found last; -1 before the first.
     pub fn last(&self) -> i64 {
         self.index as i64 - 1
+    }
+
+    /// Bytes of the list that are done.
+    pub fn pos(&self) -> usize {
+        self.pos
+    }
+
+    /// Passes a group that somebody else has found, of so many bytes with tag and length, and tells its place.
+    pub fn pass(&mut self, size: usize) -> usize {
+        self.pos += size;
+        self.index += 1;
+        self.index - 1
     }
 
     /// Place, start and end of the next group; `None` at the end of the list.

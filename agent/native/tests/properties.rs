@@ -1,15 +1,20 @@
 //! Properties of what reads bytes from outside. (That the output is right is for the tests in Python, which compare it
 //! with the reference.)
 
+use lz4_flex::block;
 use proptest::prelude::*;
-use sls_siem_codec::encoder::{Codec, Input, Scratch, Task};
+use sls_siem_codec::encoder::{Codec, Scratch, Task};
+use sls_siem_codec::feed::Feed;
 use sls_siem_codec::field_names::FieldNames;
+use sls_siem_codec::inflate;
+use sls_siem_codec::lz4::{Decoder, Stop, HISTORY};
 use sls_siem_codec::out::Out;
 use sls_siem_codec::packer::Item;
 use sls_siem_codec::settings::{Pieces, Settings, SyslogOptions};
 use sls_siem_codec::shape::Reader;
 use sls_siem_codec::text::{escape, Json, Kv, Plain};
-use sls_siem_codec::wire::{group_sizes, walk_log, Log, Part};
+use sls_siem_codec::unpacking::Unpacking;
+use sls_siem_codec::wire::{group_sizes, walk_log, Log, Malformed, Part};
 
 fn field(tag: u8, inside: &[u8]) -> Vec<u8> {
     let mut out = vec![tag];
@@ -97,13 +102,32 @@ fn codec(output: &str, format: &str, framing: &str, oversize: &str, rfc: u32) ->
     settings.codec(Some(syslog)).unwrap()
 }
 
+fn task(groups: u64, regrouped: bool) -> Task {
+    Task { shard: 1, position: 10, next_position: 20, groups, regrouped, skip: 0, limit: None }
+}
+
+/// What came out of an encoding: all items as text, and the error.
+fn outcome(codec: &Codec, task: Task, mut feed: Feed) -> (Vec<String>, Option<Malformed>) {
+    let mut run = codec.start(task, Scratch::default());
+    let mut items = Vec::new();
+    loop {
+        match run.next(codec, &mut feed) {
+            Ok(Some(Item::Payload { data, span, raw_bytes, .. })) => {
+                items.push(format!("{span:?} {raw_bytes} {:?}", &run.bytes()[data]));
+            }
+            Ok(Some(item)) => items.push(format!("{item:?}")),
+            Ok(None) => return (items, None),
+            Err(error) => return (items, Some(error)),
+        }
+    }
+}
+
 /// Encodes to the end; the number of events, and whether there was an error.
 fn encode(codec: &Codec, body: &[u8], groups: u64, regrouped: bool) -> (u64, bool) {
-    let task = Task { shard: 1, position: 10, next_position: 20, groups, regrouped, skip: 0, limit: None };
-    let mut run = codec.start(task, Scratch::default());
+    let mut run = codec.start(task(groups, regrouped), Scratch::default());
     let mut events = 0;
     loop {
-        match run.next(codec, Input { body, changed: None }) {
+        match run.next(codec, &mut Feed::Whole(body)) {
             Ok(Some(Item::Payload { data, span, .. })) => {
                 assert!(data.end <= run.bytes().len() && !data.is_empty());
                 events += span.events;
@@ -111,6 +135,51 @@ fn encode(codec: &Codec, body: &[u8], groups: u64, regrouped: bool) -> (u64, boo
             Ok(Some(Item::Oversize { .. })) => events += 1,
             Ok(None) => return (events, false),
             Err(_) => return (events, true),
+        }
+    }
+}
+
+/// Bytes that compress in every way: short and long literals, matches near and far, short and long, and overlapping.
+fn compressible() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..40),
+        prop::collection::vec(any::<u8>(), 200..600),
+        prop::collection::vec(0u8..3, 0..60),
+    ];
+    let repeated = (piece, 1usize..6, prop_oneof![Just(1usize), 1usize..20, 200usize..900]);
+    prop::collection::vec(repeated, 0..12).prop_map(|parts| {
+        let pieces: Vec<&Vec<u8>> = parts.iter().map(|(piece, ..)| piece).collect();
+        let chosen = parts.iter().flat_map(|(_, step, times)| {
+            pieces
+                .iter()
+                .step_by(*step)
+                .flat_map(move |piece| piece.iter().copied().cycle().take(piece.len().min(30) * times))
+        });
+        chosen.collect()
+    })
+}
+
+/// Undoes a block piece by piece, as much at once as `steps` say, with no more room and no more of the past than needed.
+fn in_pieces(block: &[u8], size: usize, steps: &[usize]) -> Result<Vec<u8>, String> {
+    let (mut decoder, mut all, mut steps) = (Decoder::default(), Vec::new(), steps.iter().cycle());
+    let mut window = vec![0; 1];
+    loop {
+        let kept = decoder.at.saturating_sub(HISTORY);
+        window.copy_within(kept..decoder.at, 0);
+        decoder.at -= kept;
+        let before = decoder.at;
+        let until = before + steps.next().unwrap();
+        let stop = decoder.run(block, &mut window, until)?;
+        all.extend_from_slice(&window[before..decoder.at]);
+        if all.len() > size {
+            return Err("more than announced".to_owned());
+        }
+        match stop {
+            Stop::Reached => {}
+            Stop::Full(end) if all.len() + end - decoder.at > size => return Err("more than announced".to_owned()),
+            Stop::Full(end) => window.resize(end, 0),
+            Stop::Ended if all.len() == size => return Ok(all),
+            Stop::Ended => return Err("less than announced".to_owned()),
         }
     }
 }
@@ -134,6 +203,106 @@ proptest! {
             prop_assert_eq!(events, sizes.iter().sum::<usize>() as u64);
         }
         prop_assert!(failed || sizes.is_ok());
+    }
+
+    #[test]
+    fn a_packed_list_gives_what_the_whole_one_gives(
+        body in damaged(),
+        last in list(),
+        times in prop_oneof![3 => 0usize..3, 1 => 200usize..2000],
+        claimed in prop_oneof![4 => Just(0i64), 1 => -2i64..3],
+        regrouped: bool,
+        output in prop::sample::select(vec!["hec", "syslog"]),
+    ) {
+        // Many times over, so that the list is longer than what is decompressed at once.
+        let body = [last.repeat(times), body].concat();
+        let codec = codec(output, "json", "lf", "split", 5424);
+        let groups = group_sizes(&body).map_or(2, |sizes| sizes.len() as i64);
+        let task = task((groups + claimed).max(0) as u64, regrouped);
+        let block = block::compress(&body);
+        let (expected, failed) = outcome(&codec, task, Feed::Whole(&body));
+        let (found, error) = outcome(&codec, task, Feed::Packed(&block, &mut Unpacking::new(body.len(), Vec::new())));
+        prop_assert_eq!(&error, &failed);
+        let counted_at_once = failed.as_ref().is_some_and(|error| error.message.contains("as announced"));
+        prop_assert!(found == expected || counted_at_once);
+
+        // One byte too much or too little was announced.
+        for size in [body.len() + 1, body.len().saturating_sub(1)] {
+            let mut unpacking = Unpacking::new(size, Vec::new());
+            let (_, error) = outcome(&codec, task, Feed::Packed(&block, &mut unpacking));
+            prop_assert!(error.is_some() || size == body.len());
+        }
+    }
+
+    #[test]
+    fn a_garbled_block_is_encoded_or_refused(
+        body in list(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let codec = codec("hec", "json", "lf", "split", 5424);
+        let groups = group_sizes(&body).map_or(2, |sizes| sizes.len() as u64);
+        let mut block = block::compress(&body);
+        for (place, byte) in damage {
+            let place = place.index(block.len());
+            block[place] = byte;
+        }
+        for block in [&block[..], &block[..cut.index(block.len())]] {
+            let mut out = vec![0; body.len()];
+            let whole = inflate::lz4(block, &mut out);
+            let mut unpacking = Unpacking::new(body.len(), Vec::new());
+            let (items, error) = outcome(&codec, task(groups, false), Feed::Packed(block, &mut unpacking));
+            match whole {
+                Ok(()) => {
+                    let (expected, failed) = outcome(&codec, task(groups, false), Feed::Whole(&out));
+                    let counted_at_once = failed.as_ref().is_some_and(|error| error.message.contains("as announced"));
+                    prop_assert!(items == expected || counted_at_once);
+                    prop_assert_eq!(error, failed);
+                }
+                Err(why) => prop_assert!(error.is_some_and(|error| error.message.contains(&why))),
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_are_undone_whole_and_in_pieces(
+        data in compressible(),
+        steps in prop::collection::vec(prop_oneof![1usize..40, 1000usize..90_000], 1..5),
+    ) {
+        let block = block::compress(&data);
+        let mut out = vec![0; data.len()];
+        prop_assert_eq!(inflate::lz4(&block, &mut out), Ok(()));
+        prop_assert_eq!(&out, &data);
+        prop_assert_eq!(in_pieces(&block, data.len(), &steps), Ok(data.clone()));
+        prop_assert!(inflate::lz4(&block, &mut vec![0; data.len() + 1]).is_err());
+        if !data.is_empty() {
+            prop_assert!(inflate::lz4(&block, &mut vec![0; data.len() - 1]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_garbled_block_is_undone_as_the_library_undoes_it_or_not_at_all(
+        data in compressible(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+        steps in prop::collection::vec(1usize..90_000, 1..5),
+    ) {
+        let mut block = block::compress(&data);
+        for (place, byte) in damage {
+            let place = place.index(block.len());
+            block[place] = byte;
+        }
+        for block in [&block[..], &block[..cut.index(block.len())]] {
+            let (mut ours, mut theirs) = (vec![0; data.len()], vec![0; data.len()]);
+            let found = inflate::lz4(block, &mut ours);
+            let expected = block::decompress_into(block, &mut theirs);
+            let agreed = matches!(&expected, Ok(size) if *size == data.len()) == found.is_ok();
+            prop_assert!(agreed, "{:?} {:?}", found, expected);
+            if found.is_ok() {
+                prop_assert_eq!(&ours, &theirs);
+            }
+            prop_assert_eq!(in_pieces(block, data.len(), &steps).ok(), found.is_ok().then_some(ours));
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ from sls_siem.config.syslog_names import FACILITIES, SEVERITIES
 from sls_siem.config.template import Field, parse_template
 from sls_siem.errors import CodecError
 
-_INTERFACE = 3
+_INTERFACE = 4
 _FORMATS = ("json", "kv", "raw")
 _DAY_S = 86_400
 _LAST_TIME = (1 << 32) - 1
@@ -55,6 +55,8 @@ class _Library(Protocol):
     def group_sizes(self, body: Body) -> list[int]: ...
 
     def count_events(self, body: Body) -> int: ...
+
+    def lz4_packed(self, data: bytes, size: int) -> Body: ...
 
     def lz4_decompress(self, data: bytes, size: int) -> Body: ...
 
@@ -116,6 +118,10 @@ class Compiled:
         except self._library.EncodeError as exc:
             raise _codec_error(exc) from exc
 
+    def lz4_packed(self, data: bytes, size: int) -> Body:
+        """Keep a raw block of lz4 that is said to hold `size` bytes, to be undone while it is encoded."""
+        return self._library.lz4_packed(data, size)
+
     def lz4_decompress(self, data: bytes, size: int) -> Body:
         """Undo a raw block of lz4 that holds `size` bytes, into memory that other answers had before.
 
@@ -145,17 +151,14 @@ class CompiledEncoder:
 
     def encode(self, batch: Batch) -> Iterator[Encoded]:
         """Yield the batch's events as payloads; see `model.Encoder`."""
-        encoding = self._encoder.start(batch.body, _task(batch))
-        while True:
-            try:
-                found = encoding.next()
-            except self._error as exc:
-                raise _codec_error(exc) from exc
-            if found is None:
-                return
-            event_id, data, start, end, skip, events, raw, omitted = found
-            span = Span(start, end, skip, events)
-            yield Payload(data, span, raw, tuple(omitted)) if event_id is None else Oversize(data, event_id, span)
+        try:
+            encoding = self._encoder.start(batch.body, _task(batch))
+            while (found := encoding.next()) is not None:
+                event_id, data, start, end, skip, events, raw, omitted = found
+                span = Span(start, end, skip, events)
+                yield Payload(data, span, raw, tuple(omitted)) if event_id is None else Oversize(data, event_id, span)
+        except self._error as exc:
+            raise _codec_error(exc) from exc
 
     def split(self, data: bytes) -> list[bytes]:
         """Cut a payload's data back into its events; see `model.Encoder`."""

@@ -15,7 +15,7 @@ from typing import NamedTuple, Optional
 
 from sls_siem.codec.event_id import hash_id
 from sls_siem.codec.fastwalk import LogReader
-from sls_siem.codec.model import Batch, Encoded
+from sls_siem.codec.model import Batch, Encoded, whole
 from sls_siem.codec.packer import Packer
 from sls_siem.codec.transform import Transform
 from sls_siem.codec.wire import GroupMeta, Log, WireError, count_groups, walk_group, walk_list, walk_log
@@ -56,7 +56,7 @@ class ReferenceEncoder:
         meta: Optional[GroupMeta] = None
         writer: Optional[GroupWriter] = None
         try:
-            body = bytes(batch.body)
+            body = whole(batch.body)
             _check_count(batch, body)
             for group in _wanted_groups(batch, body):
                 if writer is None or group.meta != meta:
@@ -86,7 +86,7 @@ class ReferenceEncoder:
             CodecError: the batch cannot be walked.
             IndexError: it has no such event.
         """
-        place, body = ordinal, bytes(batch.body)
+        place, body = ordinal, whole(batch.body)
         for index, (start, end) in enumerate(walk_list(body)):
             with _Located(index):
                 meta, bounds = walk_group(body, start, end)

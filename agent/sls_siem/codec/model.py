@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Optional, Protocol, Union
 
+from sls_siem.errors import CodecError
+
 
 class Inflated(Protocol):
-    """A LogGroupList in memory of the compiled codec: it reads it there, anybody else takes `bytes` of it."""
+    """A LogGroupList in memory of the compiled codec, perhaps still compressed: it reads it there, anybody else takes
+    `bytes` of it, which raises `ValueError` when it cannot be decompressed."""
 
     def __len__(self) -> int: ...
 
@@ -21,6 +24,18 @@ class Inflated(Protocol):
 
 Body = Union[bytes, Inflated]
 """LogGroupList in protobuf wire form."""
+
+
+def whole(body: Body) -> bytes:
+    """Give the whole of a LogGroupList.
+
+    Raises:
+        CodecError: it cannot be decompressed.
+    """
+    try:
+        return bytes(body)
+    except ValueError as exc:
+        raise CodecError(f"log group list: {exc}") from exc
 
 
 @dataclass(frozen=True)

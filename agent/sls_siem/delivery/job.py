@@ -21,6 +21,7 @@ class Job:
         again: the lost entry that is being read again.
         generation: counts rewinds; an answer to a job of an older generation is thrown away.
         alone: ask for one log group only (its neighbours could not be decoded).
+        whole: check all of the answer before anything of it is sent (one was found to be wrong while it was encoded).
     """
 
     position: int
@@ -30,6 +31,7 @@ class Job:
     again: Optional[Entry] = None
     generation: int = 0
     alone: bool = False
+    whole: bool = False
 
 
 @dataclass

@@ -45,7 +45,7 @@ class Progress:
         self._for_sender = threading.Condition(self._lock)
         self._generation = 0
         self._reading = Mark(position)
-        self._alone_until = position
+        self._alone_until = self._whole_until = position
         self._again: deque[Job] = deque()
         self._queue: deque[Item] = deque()
         self._in_hand: Optional[Item] = None
@@ -121,8 +121,8 @@ class Progress:
             if self._closed or len(self._queue) >= QUEUED_BATCHES:
                 return None
             job = self._again[0] if self._again else self._job_for_new()
-            alone = job.position < self._alone_until
-            return job if job.alone is alone else replace(job, alone=alone)
+            alone, whole = job.position < self._alone_until, job.position < self._whole_until
+            return job if (job.alone, job.whole) == (alone, whole) else replace(job, alone=alone, whole=whole)
 
     def _job_for_new(self) -> Job:
         return Job(self._reading.position, skip=self._reading.skip, generation=self._generation)
@@ -241,7 +241,7 @@ class Progress:
         """The shard's positions mean something else now (its logstore was made anew): begin at `position`."""
         with self._lock:
             self._rewind(Mark(position))
-            self._alone_until = position
+            self._alone_until = self._whole_until = position
             self._again.clear()
             self._ledger.restart(position)
 
@@ -333,9 +333,16 @@ class Progress:
                 self._for_reader.notify()
             return Settled(events, size)
 
-    def read_again(self, *, alone_until: Optional[int] = None) -> None:
-        """Pull everything that was not handed over once more, one group at a time up to `alone_until`."""
+    def read_again(self, *, whole_until: Optional[int] = None, alone_until: Optional[int] = None) -> None:
+        """Pull everything that was not handed over once more.
+
+        Args:
+            whole_until: answers to what is asked before this position are checked before anything of them is sent.
+            alone_until: up to there one group at a time.
+        """
         with self._lock:
+            if whole_until is not None:
+                self._whole_until = whole_until
             if alone_until is not None:
                 self._alone_until = alone_until
             self._rewind(self._ledger.frontier)

@@ -183,7 +183,12 @@ class Reader:
         self._pulse.waiting(CALL_S, "pulling")
         try:
             pulled = self._source.pull(
-                self._shard, job.position, end_position=job.end, count=1 if job.alone else GROUPS_PER_PULL
+                self._shard,
+                job.position,
+                end_position=job.end,
+                count=1 if job.alone else GROUPS_PER_PULL,
+                # The codec cannot tell how many groups there should be where they have no positions.
+                whole=job.whole or self._settings.regrouped,
             )
         except CursorInvalidError as exc:
             self._start_from_oldest(job, exc)

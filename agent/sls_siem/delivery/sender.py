@@ -253,7 +253,7 @@ class Sender:
         self._failed_at = failed_at
         if not failed_before:
             LOG.warning("shard %d: log group at %d: %s; pulling it again", self._shard, failed_at, error)
-            self._progress.read_again()
+            self._progress.read_again(whole_until=batch.next_position)
         elif batch.groups > 1 or (batch.regrouped and not item.job.alone):
             LOG.warning("shard %d: log group at %d: %s; pulling it alone", self._shard, failed_at, error)
             self._progress.read_again(alone_until=batch.next_position if batch.regrouped else failed_at + 1)

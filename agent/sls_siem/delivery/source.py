@@ -10,8 +10,16 @@ from sls_siem.sls.model import Checkpoint, Pulled
 class Source(Protocol):
     """The calls of an SLS session that reading one shard needs."""
 
-    def pull(self, shard: int, position: int, *, end_position: Optional[int] = None, count: int = 1000) -> Pulled:
-        """PullLogs."""
+    def pull(
+        self,
+        shard: int,
+        position: int,
+        *,
+        end_position: Optional[int] = None,
+        count: int = 1000,
+        whole: bool = True,
+    ) -> Pulled:
+        """PullLogs; without `whole`, what is wrong with the body may be found only when it is encoded."""
         ...
 
     def cursor(self, shard: int, at: Union[str, int]) -> int:

@@ -25,8 +25,16 @@ LOCK_NAME = "replay.lock"
 class RangeCalls(Protocol):
     """The calls of an SLS session that a replay may make: all of them only read."""
 
-    def pull(self, shard: int, position: int, *, end_position: Optional[int] = None, count: int = 1000) -> Pulled:
-        """PullLogs."""
+    def pull(
+        self,
+        shard: int,
+        position: int,
+        *,
+        end_position: Optional[int] = None,
+        count: int = 1000,
+        whole: bool = True,
+    ) -> Pulled:
+        """PullLogs; see `delivery.source.Source`."""
         ...
 
     def cursor(self, shard: int, at: Union[str, int]) -> int:
@@ -159,13 +167,21 @@ class RangeSource:
         self._resume = resume
         self._ends = {shard: found.end for shard, found in resume.ranges.items()}
 
-    def pull(self, shard: int, position: int, *, end_position: Optional[int] = None, count: int = 1000) -> Pulled:
+    def pull(
+        self,
+        shard: int,
+        position: int,
+        *,
+        end_position: Optional[int] = None,
+        count: int = 1000,
+        whole: bool = True,
+    ) -> Pulled:
         """PullLogs, up to the end of the range; there the shard seems to end."""
         end = self._ends[shard]
         if position >= end:
             return Pulled(position, position, 0, b"", end_of_cursor=True)
         stop = end if end_position is None else min(end, end_position)
-        pulled = self._calls.pull(shard, position, end_position=stop, count=count)
+        pulled = self._calls.pull(shard, position, end_position=stop, count=count, whole=whole)
         return pulled._replace(end_of_cursor=pulled.next_position >= end)
 
     def cursor(self, shard: int, at: Union[str, int]) -> int:

@@ -25,18 +25,24 @@ class DecompressError(Exception):
     """The body cannot be decompressed, or is not as long as it says; the message says which."""
 
 
-def decompress(body: bytes, *, codec: str, raw_size: int) -> Body:
+def decompress(body: bytes, *, codec: str, raw_size: int, whole: bool = True) -> Body:
     """Undo the compression of a body; never allocates much more than `raw_size`.
 
     Args:
         body: as it came.
         codec: value of `x-log-compresstype`, empty for none.
         raw_size: value of `x-log-bodyrawsize`, already found to be acceptable.
+        whole: now; otherwise the compiled codec, where it can, does it piece by piece while it encodes, so that the
+            logs are in memory, and in the processor's cache, only in part.
 
     Raises:
         DecompressError: see there.
     """
-    undo = _undo_for(codec.lower())
+    codec = codec.lower()
+    compiled = None if whole or codec != "lz4" else compiled_codec()
+    if compiled is not None:
+        return compiled.lz4_packed(body, raw_size)
+    undo = _undo_for(codec)
     if undo is None:
         raise DecompressError(f"it is compressed with {codec[:20]!r}, which was not asked for")
     raw = undo(body, raw_size)

@@ -26,7 +26,7 @@ class WrongAnswerError(Exception):
     """The answer contradicts itself or lacks something; the message says what."""
 
 
-def read_pulled(answer: HttpAnswer, asked: int) -> Pulled:
+def read_pulled(answer: HttpAnswer, asked: int, *, whole: bool = True) -> Pulled:
     """Check and decompress an answer of PullLogs.
 
     A body whose groups cannot be walked at all is handed on: what becomes of such logs is decided where the codec's
@@ -35,6 +35,8 @@ def read_pulled(answer: HttpAnswer, asked: int) -> Pulled:
     Args:
         answer: with status 200.
         asked: the position that was asked for.
+        whole: decompress the body and count its log groups now; otherwise the codec may do both while it encodes, and
+            is the one to find what is wrong with it.
 
     Raises:
         WrongAnswerError: see there.
@@ -47,7 +49,7 @@ def read_pulled(answer: HttpAnswer, asked: int) -> Pulled:
         raise WrongAnswerError(f"x-log-cursor is {headers['x-log-cursor'][:40]!r}, which is no cursor")
     if raw_size > LARGEST_RAW_BYTES:
         raise WrongAnswerError(f"x-log-bodyrawsize is {raw_size}, more than {LARGEST_RAW_BYTES} bytes are not taken")
-    body = _body(answer, raw_size)
+    body = _body(answer, raw_size, whole or groups == 0)
     found = count_groups(body)
     if found is not None and found != groups:
         raise WrongAnswerError(f"x-log-count is {groups}, the body has {found} log groups")
@@ -64,11 +66,12 @@ def read_pulled(answer: HttpAnswer, asked: int) -> Pulled:
     )
 
 
-def _body(answer: HttpAnswer, raw_size: int) -> Body:
+def _body(answer: HttpAnswer, raw_size: int, whole: bool) -> Body:
     if raw_size == 0:
         return b""
+    codec = answer.headers.get("x-log-compresstype", "")
     try:
-        return decompress(answer.body, codec=answer.headers.get("x-log-compresstype", ""), raw_size=raw_size)
+        return decompress(answer.body, codec=codec, raw_size=raw_size, whole=whole)
     except DecompressError as exc:
         raise WrongAnswerError(f"its body of {len(answer.body)} bytes cannot be used: {exc}") from exc
 

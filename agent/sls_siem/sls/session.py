@@ -108,6 +108,7 @@ class Session:
         *,
         end_position: Optional[int] = None,
         count: int = MOST_GROUPS,
+        whole: bool = True,
         timeout_s: float = PULL_S,
     ) -> Pulled:
         """PullLogs.
@@ -117,6 +118,7 @@ class Session:
             position: of the first log group wanted.
             end_position: of the first one not wanted any more; None for as many as fit.
             count: at most so many log groups, 1 to 1000.
+            whole: see `read_pulled`.
             timeout_s: for the whole call.
         """
         asked = (shard, position, end_position, count)
@@ -125,7 +127,7 @@ class Session:
         call = self._last_pull[1]
         answer = self._exchanger.call(call, timeout_s=timeout_s, max_body=LARGEST_WIRE_BYTES)
         try:
-            return read_pulled(answer, position)
+            return read_pulled(answer, position, whole=whole)
         except WrongAnswerError as exc:
             raise _nonsense(call, answer, str(exc)) from exc
 

@@ -10,11 +10,11 @@ import lz4.block
 import pytest
 from hypothesis import given
 
-from sls_siem.codec import EncoderSettings, count_events, count_groups, group_sizes, make_encoder
+from sls_siem.codec import EncoderSettings, TransformSettings, count_events, count_groups, group_sizes, make_encoder
 from sls_siem.codec.model import Body
 from sls_siem.errors import CodecError
 from tests.unit.codec.building import batch, batches, group, log, wire
-from tests.unit.codec_native.compare import both, library, outcome
+from tests.unit.codec_native.compare import both, library, outcome, packed
 
 HEC = EncoderSettings("hec", "project", "store")
 BIG = 3_000_000
@@ -25,15 +25,18 @@ def inflated(data: bytes) -> Body:
     return library().lz4_decompress(lz4.block.compress(data, store_size=False), len(data))
 
 
-@given(batches)
-def test_it_is_encoded_counted_and_named_as_its_bytes_are(built):
+@pytest.mark.parametrize("form", [inflated, packed])
+@given(built=batches)
+def test_it_is_encoded_counted_and_named_as_its_bytes_are(form, built):
     _, compiled = both(HEC)
     plain = batch(*built)
-    body = inflated(plain.body)
+    body = form(plain.body)
     same = replace(plain, body=body)
 
     assert len(body) == len(plain.body)
     assert outcome(compiled, same) == outcome(compiled, plain)
+    assert count_groups(body) == (None if form is packed else count_groups(plain.body))
+    assert count_events(body) == count_events(plain.body)
     assert (count_groups(body), group_sizes(body), count_events(body)) == (
         count_groups(plain.body),
         group_sizes(plain.body),
@@ -47,13 +50,14 @@ def test_it_is_encoded_counted_and_named_as_its_bytes_are(built):
     assert len(body) == len(plain.body)
 
 
+@pytest.mark.parametrize("kept", [inflated, packed])
 @pytest.mark.parametrize("form", ["json", "cef"])
-def test_the_reference_codec_takes_it_too(form):
+def test_the_reference_codec_takes_it_too(form, kept):
     built = [group(log((b"a", b"1")), log((b"a", b"2"))), group(log((b"a", b"3")))]
     plain = batch(*built)
     reference, _ = both(HEC)
     encoder = reference if form == "json" else make_encoder(replace(HEC, format="cef"))
-    same = replace(plain, body=inflated(plain.body))
+    same = replace(plain, body=kept(plain.body))
 
     assert outcome(encoder, same) == outcome(encoder, plain)
     assert encoder.event_id(same, 2) == encoder.event_id(plain, 2)
@@ -120,3 +124,97 @@ def test_threads_have_memory_of_their_own():
         thread.join()
 
     assert not wrong
+
+
+# ------------------------------------------------------------------------- decompressed while it is encoded
+
+
+def many(groups: int, logs: int, size: int) -> list:
+    """Log groups whose bytes compress, and are all different."""
+    value = b"some words of a log "
+    return [
+        group(*(log((b"n", b"%d-%d" % (number, place)), (b"v", value * (size // 20))) for place in range(logs)))
+        for number in range(groups)
+    ]
+
+
+@pytest.mark.parametrize(
+    "built",
+    [many(3000, 5, 60), many(40, 100, 500), many(3, 2000, 600), many(1, 3, 1_000_000), [*many(900, 3, 40), group()]],
+    ids=["small groups", "groups", "great groups", "great logs", "an empty group at the end"],
+)
+def test_pieces_give_what_the_whole_gives(built):
+    _, compiled = both(HEC)
+    plain = batch(*built)
+    assert len(plain.body) > 300_000 or len(built) == 901
+
+    assert outcome(compiled, replace(plain, body=packed(plain.body))) == outcome(compiled, plain)
+
+
+def test_what_cannot_be_decompressed_is_an_error_of_its_group_after_all_that_comes_before():
+    _, compiled = both(HEC)
+    plain = batch(*many(3000, 5, 60))
+    block = lz4.block.compress(plain.body, store_size=False)
+    everything = [payload.data for payload in compiled.encode(plain)]
+    for end in (len(block) // 2, len(block) - 1, 1, 0):
+        cut = replace(plain, body=library().lz4_packed(block[:end], len(plain.body)))
+        found, (message, group_index) = outcome(compiled, cut)
+
+        assert message.startswith("log group list: lz4: ")
+        assert len(b"\n".join(everything)) >= len(b"\n".join(payload.data for payload in found))
+        assert b"\n".join(everything).startswith(b"\n".join(payload.data for payload in found))
+        assert sum(payload.span.events for payload in found) == 5 * group_index
+        assert (found[-1].span.end if found else 5) == plain.position + group_index or not found
+        assert group_index >= (1000 if end >= len(block) // 2 else 0)
+
+
+@pytest.mark.parametrize("wrong", [-1, 1])
+def test_a_size_that_was_announced_wrong_is_an_error_at_the_end(wrong):
+    _, compiled = both(HEC)
+    plain = batch(*many(40, 100, 500))
+    block = lz4.block.compress(plain.body, store_size=False)
+    found, (message, _) = outcome(compiled, replace(plain, body=library().lz4_packed(block, len(plain.body) + wrong)))
+
+    assert message.startswith("log group list: lz4: ")
+    events = sum(payload.span.events for payload in found)
+    # Of a block that holds more than announced, the last piece is not believed.
+    assert events == 4000 if wrong > 0 else 3000 <= events <= 3900
+
+
+@pytest.mark.parametrize(("wrong", "events"), [(-1, 3900), (1, 4000)])
+def test_a_wrong_number_of_groups_is_an_error_at_the_end(wrong, events):
+    _, compiled = both(HEC)
+    built = many(40, 100, 500)
+    plain = replace(batch(*built), groups=len(built) + wrong)
+    found, (message, group_index) = outcome(compiled, replace(plain, body=packed(plain.body)))
+
+    assert (message, group_index) == (f"the body holds 40 log groups, not {40 + wrong} as announced", -1)
+    assert sum(payload.span.events for payload in found) == events
+
+
+def test_garbage_that_somebody_needs_whole_is_a_typed_error():
+    reference, compiled = both(HEC)
+    garbled = library().lz4_packed(b"\xff" * 100, 1000)
+    wrong = replace(batch(group(log((b"a", b"1")))), body=garbled)
+
+    assert (len(garbled), count_groups(garbled)) == (1000, None)
+    with pytest.raises(ValueError, match="lz4"):
+        bytes(garbled)
+    for ask in (
+        count_events,
+        group_sizes,
+        lambda _: compiled.event_id(wrong, 0),
+        lambda _: reference.event_id(wrong, 0),
+    ):
+        with pytest.raises(CodecError, match="log group list: lz4: "):
+            ask(garbled)
+    changing = both(replace(HEC, transform=TransformSettings(drop=("a",))))
+    for encoder in (*changing, reference, make_encoder(replace(HEC, format="cef"))):
+        found, (message, group_index) = outcome(encoder, wrong)
+        assert (found, message[:21], group_index) == ([], "log group list: lz4: ", -1)
+
+
+def test_a_bomb_takes_memory_only_for_what_it_holds():
+    _, compiled = both(HEC)
+    with pytest.raises(CodecError, match="lz4"):
+        list(compiled.encode(replace(batch(group(log((b"a", b"1")))), body=library().lz4_packed(b"\x0a", 64 << 20))))

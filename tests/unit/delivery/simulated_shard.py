@@ -103,7 +103,15 @@ class Shard:
 
     # --- Source ---
 
-    def pull(self, _shard: int, position: int, *, end_position: Optional[int] = None, count: int = 1000) -> Pulled:
+    def pull(
+        self,
+        _shard: int,
+        position: int,
+        *,
+        end_position: Optional[int] = None,
+        count: int = 1000,
+        whole: bool = True,
+    ) -> Pulled:
         self._call()
         if self.chance(self.weather.retention):
             self.begin = min(self.end, self.begin + self.random.randint(1, 3))

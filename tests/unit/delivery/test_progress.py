@@ -522,6 +522,19 @@ def test_groups_of_a_logstore_made_anew_are_not_asked_for_one_by_one() -> None:
     assert (5, False) == (progress.next_job().position, progress.next_job().alone)
 
 
+def test_what_follows_a_wrong_answer_is_checked_before_it_is_sent() -> None:
+    progress = progress_at(1000)
+    assert not progress.next_job().whole
+    progress.read_again(whole_until=1001)
+
+    assert progress.next_job().whole
+    progress.put(progress.next_job(), batch(1000, 1), 100, held=0)
+    assert (1001, False) == (progress.next_job().position, progress.next_job().whole)
+    progress.read_again(whole_until=1001)
+    progress.restart(5)
+    assert (5, False) == (progress.next_job().position, progress.next_job().whole)
+
+
 def resting(progress: Progress, *, full: bool) -> tuple[threading.Thread, Callable[[], int]]:
     """Let a thread rest as a reader does; the function tells how often it slept."""
     number: list[int] = []

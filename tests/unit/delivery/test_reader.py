@@ -34,14 +34,24 @@ class Service:
         self.answer = answer
         self.cursors = {"begin": begin, "end": end}
         self.pulse: Optional[Announced] = None
+        self.whole: list[bool] = []
         self.announced: list[tuple[float, str]] = []
 
     def _note(self) -> None:
         assert self.pulse is not None
         self.announced.append((self.pulse.waits[-1][0], self.pulse.why))
 
-    def pull(self, _shard: int, position: int, *, end_position: Optional[int] = None, count: int = 1000) -> Pulled:
+    def pull(
+        self,
+        _shard: int,
+        position: int,
+        *,
+        end_position: Optional[int] = None,
+        count: int = 1000,
+        whole: bool = True,
+    ) -> Pulled:
         self._note()
+        self.whole.append(whole)
         return self.answer(position)
 
     def cursor(self, _shard: int, at: Union[str, int]) -> int:
@@ -50,7 +60,7 @@ class Service:
 
 
 class Setting:
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, regrouped: bool = False) -> None:
         self.pulse, self.health, self.metrics, self.window = Announced(), Health(), Metrics(), Window(20 << 20)
         self.progress = Progress(BASE, give_back=self.window.give_back, clock=time.monotonic)
         self.turns = Turns()
@@ -63,7 +73,7 @@ class Setting:
             window=self.window,
             pacer=Pacer(1 << 20, 1.0),
             turns=self.turns,
-            settings=ReaderSettings(False, 600.0),
+            settings=ReaderSettings(regrouped, 600.0),
             lease=SimpleNamespace(valid=lambda: True),
             stop=Stop(),
             pulse=self.pulse,
@@ -115,6 +125,18 @@ def test_a_shard_takes_turns_with_the_others_until_it_is_behind_or_gets_nothing(
     one.fetch()
     assert {} == one.turns._turns
     assert pause_s == pytest.approx(one.reader._next_pull_at - time.monotonic(), abs=0.05)
+
+
+@pytest.mark.parametrize("regrouped", [False, True])
+def test_answers_are_checked_at_once_where_the_codec_cannot_or_has_found_one_wrong(regrouped: bool) -> None:
+    service = Service(lambda position: Pulled(position, position + 1, 1, b"x"))
+    one = Setting(service, regrouped=regrouped)
+    one.fetch()
+    one.progress.read_again(whole_until=BASE + 1)
+    one.fetch()
+    one.fetch()
+
+    assert [regrouped, True, regrouped] == service.whole
 
 
 def test_a_position_beyond_the_end_of_a_logstore_made_anew_starts_over_at_its_begin() -> None:

@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import lz4.block
 import pytest
 
 from sls_siem.codec import EncoderSettings, HecSettings, count_events, make_encoder, make_reference_encoder
+from sls_siem.codec.compiled import load
 from sls_siem.codec.model import Batch, Payload
 from sls_siem.dead_letter import DeadLetters
 from sls_siem.delivery.gate import Pause, ShardGate
@@ -502,6 +504,41 @@ def test_a_group_that_cannot_be_walked_is_pulled_again_then_alone_then_given_up(
     assert ("undecodable", True, BASE + 1) == (letter.reason, letter.raw, letter.position)
     assert broken in letter.event
     assert (BASE + 1, True) in pulls or (BASE, True) in pulls
+
+
+@pytest.mark.parametrize("fault", ["cut off", "one group more", "one group less"])
+def test_an_answer_found_wrong_while_it_is_sent_is_pulled_again_whole_and_nothing_comes_twice(
+    tmp_path: Path, fault: str
+) -> None:
+    compiled = load()
+    if compiled is None:
+        pytest.skip("the compiled codec is not installed")
+    one = Setting(tmp_path)
+    data = [group(f"{number}-{'x' * 600}") for number in range(2000)]
+    wholes: list[bool] = []
+
+    def serve() -> bool:
+        job = one.progress.next_job()
+        if job is not None and not one.progress._queue and job.position < BASE + 2000:
+            wholes.append(job.whole)
+            body = b"".join(b"\x0a" + _varint(len(each)) + each for each in data[job.position - BASE :])
+            groups = BASE + 2000 - job.position
+            block = lz4.block.compress(body, store_size=False)
+            if not job.whole:
+                block = block[: len(block) // 2] if fault == "cut off" else block
+                groups += {"one group more": -1, "one group less": 1}.get(fault, 0)
+            packed = compiled.lz4_packed(block, len(body))
+            batch = Batch(0, job.position, job.position + groups, groups, packed, skip=job.skip)
+            one.progress.put(job, batch, len(body), held=count_events(packed) if job.skip else 0)
+        return one.progress.position == BASE + 2000 and len(wholes) > 1
+
+    one.thread.start()
+    until(serve)
+    one.end()
+
+    assert list(range(2000)) == [int(seq.split("-")[0]) for seq in seqs(one.lane)]
+    assert [False, True] == wholes
+    assert not one.letters.letters()
 
 
 def test_a_sent_group_that_cannot_be_walked_when_it_is_read_again_is_given_up_once(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ class Service:
     def __init__(self) -> None:
         self.asked: list[tuple[int, int]] = []
 
-    def pull(self, shard, position, *, end_position=None, count=1000):
+    def pull(self, shard, position, *, end_position=None, count=1000, whole=True):
         self.asked.append((position, end_position))
         groups = min(count, end_position - position)
         return Pulled(position, position + groups, groups, b"x" * groups, end_of_cursor=False)

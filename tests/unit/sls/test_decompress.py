@@ -48,6 +48,23 @@ def test_gives_back_what_was_compressed(codec):
 
 
 @pytest.mark.parametrize("codec", PACKED)
+def test_what_the_codec_may_decompress_later_is_the_same(codec):
+    assert bytes(decompress(PACKED[codec], codec=codec, raw_size=len(RAW), whole=False)) == RAW
+
+
+def test_only_the_compiled_codec_decompresses_lz4_later(undone_by):
+    garbled = b"\xff" * 100
+    if undone_by == "compiled":
+        assert len(decompress(garbled, codec="lz4", raw_size=1000, whole=False)) == 1000
+    else:
+        with pytest.raises(DecompressError):
+            decompress(garbled, codec="lz4", raw_size=1000, whole=False)
+    for codec in ("deflate", "gzip", "zstd"):
+        with pytest.raises(DecompressError):
+            decompress(garbled, codec=codec, raw_size=1000, whole=False)
+
+
+@pytest.mark.parametrize("codec", PACKED)
 @pytest.mark.parametrize("change", [-1, 1])
 def test_a_body_of_another_size_than_it_says_is_refused(codec, change):
     with pytest.raises(DecompressError):

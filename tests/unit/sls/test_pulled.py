@@ -90,6 +90,20 @@ def test_an_answer_that_contradicts_itself_is_refused(headers, words):
         read_pulled(answer(raw, 2, **headers), 1000)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_groups_are_never_passed_over_unseen(whole):
+    """An answer without groups is not encoded, so nobody else would look into it."""
+    with pytest.raises(WrongAnswerError, match="x-log-count is 0, the body has 2 log groups"):
+        read_pulled(answer(group_list(10, 199), 2, x_log_count="0"), 1000, whole=whole)
+
+
+def test_a_body_that_is_not_wanted_whole_is_the_same_and_as_long():
+    raw = group_list(10, 199)
+    pulled = read_pulled(answer(raw, 2), 1000, whole=False)
+
+    assert (len(pulled.body), pulled.groups, bytes(pulled.body)) == (214, 2, raw)
+
+
 def test_groups_that_cannot_be_walked_are_left_to_the_codec():
     raw = group_list(10) + b"\x0a\x7fcut off"
 
