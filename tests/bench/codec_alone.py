@@ -61,8 +61,8 @@ def measure(profile: str, rounds: int) -> Rates:
     undone = _best(lambda: undo(whole=True), rounds)
     encoded = _best(lambda: encode(batch), rounds)
     both = _best(lambda: encode(replace(batch, body=undo(whole=False))), rounds)
-    found = (len(body) / seconds / 1e6 for seconds in (undone, encoded, both))
-    return Rates(profile, *found, encode(batch) / len(body))
+    megabytes = len(body) / 1e6
+    return Rates(profile, megabytes / undone, megabytes / encoded, megabytes / both, encode(batch) / len(body))
 
 
 def _best(work: Callable[[], object], rounds: int) -> float:
