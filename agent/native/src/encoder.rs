@@ -16,7 +16,6 @@ use crate::packer::{Item, Mark, Packer};
 use crate::shape::Reader;
 use crate::syslog::{Frames, Framing, Syslog, SyslogGroup};
 use crate::transform::Transform;
-use crate::unpacking::Next;
 use crate::wire::{count_groups, walk_group, walk_log, Groups, Log, Malformed, Meta, Part, WireError};
 use std::ops::Range;
 
@@ -145,12 +144,24 @@ impl Codec {
         }
     }
 
-    /// Names the event with that ordinal, counted over all events of the body; `None` when there is none.
-    pub fn event_id(&self, task: Task, body: &[u8], ordinal: u64) -> Result<Option<String>, Malformed> {
+    /// Names the event with that ordinal, counted over all events of the list; `None` when there is none.
+    ///
+    /// It reads no further than to that event: whatever was encoded can be named.
+    pub fn event_id(&self, task: Task, feed: &mut Feed, ordinal: u64) -> Result<Option<String>, Malformed> {
+        self.name(task, feed, ordinal).or_else(|error| match feed.make_whole() {
+            Ok(true) => self.name(task, feed, ordinal),
+            Ok(false) => Err(error),
+            Err(text) => Err(Malformed::of_list(&text, -1)),
+        })
+    }
+
+    fn name(&self, task: Task, feed: &mut Feed, ordinal: u64) -> Result<Option<String>, Malformed> {
         let mut place = ordinal;
         let (mut groups, mut scratch) = (Groups::default(), Scratch::default());
-        while let Some((index, start, end)) = groups.next(body)? {
+        while let Some((index, part)) = feed.next(&mut groups)? {
+            let body = feed.list();
             let failed = |error: WireError| error.in_group(index);
+            let (start, end) = (part.start as usize, part.end as usize);
             walk_group(body, start, end, &mut scratch.meta, &mut scratch.bounds).map_err(failed)?;
             let Some(part) = usize::try_from(place).ok().and_then(|place| scratch.bounds.get(place)) else {
                 place -= scratch.bounds.len() as u64;
@@ -194,15 +205,10 @@ impl Run {
 
     /// A fault was met: in a piece of the list, the group is encoded again from the whole list, which tells what it is.
     fn look_again(&mut self, feed: &mut Feed, error: Malformed) {
-        match feed {
-            Feed::Packed(block, unpacking) if !unpacking.is_whole() => match unpacking.make_whole(block) {
-                Ok(()) => self.go_back(),
-                Err(text) => {
-                    let group_index = self.place.groups.last() + 1;
-                    self.fail(Malformed { message: format!("log group list: {text}"), group_index });
-                }
-            },
-            _ => self.fail(error),
+        match feed.make_whole() {
+            Ok(true) => self.go_back(),
+            Ok(false) => self.fail(error),
+            Err(text) => self.fail(Malformed::of_list(&text, self.place.groups.last() + 1)),
         }
     }
 
@@ -294,23 +300,19 @@ impl Run {
         let mark = self.packer.mark(&self.scratch.out);
         self.place = Place { groups: self.groups.clone(), skip: self.skip, left: self.left, before: self.before, mark };
         let task = &self.task;
-        if let Feed::Packed(block, unpacking) = feed {
-            if !unpacking.is_whole() {
-                return match unpacking.next(block, &mut self.groups) {
-                    Some(Next::Group(number, part)) if task.regrouped || (number as u64) < task.groups => {
-                        Ok(Some((number, part)))
-                    }
-                    Some(Next::End) if task.regrouped || self.groups.count() as u64 == task.groups => Ok(None),
-                    _ => Err(Malformed::unusual()),
-                };
+        if !feed.is_in_pieces() {
+            if !self.started {
+                self.started = true;
+                check_count(task, feed.list())?;
             }
+            return feed.next(&mut self.groups);
         }
-        let list = feed.list();
-        if !self.started {
-            self.started = true;
-            check_count(task, list)?;
+        let found = feed.next(&mut self.groups)?;
+        let count = self.groups.count() as u64;
+        if !task.regrouped && (count > task.groups || found.is_none() && count < task.groups) {
+            return Err(Malformed::unusual());
         }
-        Ok(self.groups.next(list)?.map(|(number, start, end)| (number, Part::new(start, end))))
+        Ok(found)
     }
 
     fn open(&mut self, codec: &Codec, input: Input, number: usize, first: usize, wanted: usize, before: u64) {

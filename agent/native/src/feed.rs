@@ -1,7 +1,8 @@
 //! Where the bytes of a batch come from: the whole list, one that is decompressed as it is read, or one that was changed.
 
 use crate::transform::Changed;
-use crate::unpacking::Unpacking;
+use crate::unpacking::{Next, Unpacking};
+use crate::wire::{Groups, Malformed, Part};
 
 pub enum Feed<'a> {
     /// The whole list.
@@ -25,6 +26,31 @@ impl Feed<'_> {
             Feed::Whole(body) => Input { body, changed: None },
             Feed::Packed(_, unpacking) => Input { body: unpacking.bytes(), changed: None },
             Feed::Changed(changed) => Input { body: &changed.body, changed: Some(changed) },
+        }
+    }
+
+    /// It is decompressed piece by piece, so that faults are found, but only the whole list tells what they are.
+    pub fn is_in_pieces(&self) -> bool {
+        matches!(self, Feed::Packed(_, unpacking) if !unpacking.is_whole())
+    }
+
+    /// Goes on with the whole list; false when it is whole already.
+    pub fn make_whole(&mut self) -> Result<bool, String> {
+        match self {
+            Feed::Packed(block, unpacking) if !unpacking.is_whole() => unpacking.make_whole(block).map(|()| true),
+            _ => Ok(false),
+        }
+    }
+
+    /// Finds the next group: its number, and where it is.
+    pub fn next(&mut self, groups: &mut Groups) -> Result<Option<(usize, Part)>, Malformed> {
+        match self {
+            Feed::Packed(block, unpacking) if !unpacking.is_whole() => match unpacking.next(block, groups) {
+                Some(Next::Group(number, part)) => Ok(Some((number, part))),
+                Some(Next::End) => Ok(None),
+                None => Err(Malformed::unusual()),
+            },
+            _ => Ok(groups.next(self.list())?.map(|(number, start, end)| (number, Part::new(start, end)))),
         }
     }
 

@@ -42,6 +42,12 @@ mod tests {
         assert_eq!(&out, b"abcdefefefe");
         assert!(lz4(b"\x61abcdef\x02\x00\x00", &mut [0; 12]).is_err());
         assert!(lz4(b"\x61abcdef\x02\x00\x00", &mut [0; 10]).is_err());
+        // No distance; one that reaches before the first byte; in a short sequence and in one with room around it.
+        for distance in [0, 7] {
+            let block = [b"\x61abcdef", &[distance, 0][..], &[0xE0; 15], &[0]].concat();
+            assert!(lz4(&block, &mut [0; 200]).unwrap_err().starts_with("lz4: a match"), "{distance}");
+            assert!(lz4(&block[..9], &mut [0; 11]).unwrap_err().starts_with("lz4: a match"), "{distance}");
+        }
 
         // RFC 8878: magic, frame header (single segment, one byte of content size), a raw block that is the last.
         let frame = b"\x28\xb5\x2f\xfd\x20\x05\x29\x00\x00hello";

@@ -85,6 +85,21 @@ impl Held {
             Held::Buffer(buffer) => buffer.as_slice(),
         }
     }
+
+    /// What it takes to read it, if it is compressed; into that memory.
+    fn unpacking(&self, piece: Vec<u8>) -> Option<Unpacking> {
+        match self {
+            Held::Packed(_, size) => Some(Unpacking::new(*size, piece)),
+            _ => None,
+        }
+    }
+
+    fn feed<'a>(&'a self, unpacking: Option<&'a mut Unpacking>) -> Feed<'a> {
+        match unpacking {
+            Some(unpacking) => Feed::Packed(self.as_slice(), unpacking),
+            None => Feed::Whole(self.as_slice()),
+        }
+    }
 }
 
 impl Body {
@@ -143,8 +158,7 @@ impl Given {
     /// The list, decompressed.
     fn whole(self, py: Python) -> PyResult<Arc<Held>> {
         let Given::Body(body) = self else { return Ok(self.held()) };
-        let refused = |text| Malformed { message: format!("log group list: {text}"), group_index: -1 };
-        body.get().whole(py).map_err(|text| refused(text).into())
+        body.get().whole(py).map_err(|text| Malformed::of_list(&text, -1).into())
     }
 }
 
@@ -185,18 +199,17 @@ impl Encoder {
             }
         };
         let mut scratch = self.shared.take_scratch();
-        let unpacking = match &*body {
-            Held::Packed(_, size) => Some(Unpacking::new(*size, std::mem::take(&mut scratch.piece))),
-            _ => None,
-        };
+        let unpacking = body.unpacking(std::mem::take(&mut scratch.piece));
         let run = self.shared.codec.start(task, scratch);
         Ok(Encoding { shared: self.shared.clone(), body, unpacking, changed, run: Some(run) })
     }
 
     /// Names the event with that ordinal, counted over all events of the body.
     fn event_id(&self, py: Python, body: Given, batch: BatchArguments, ordinal: u64) -> PyResult<String> {
-        let body = body.whole(py)?;
-        let found = detached(py, || self.shared.codec.event_id(task_of(batch), body.as_slice(), ordinal))?;
+        let body = body.held();
+        let mut unpacking = body.unpacking(Vec::new());
+        let mut feed = body.feed(unpacking.as_mut());
+        let found = detached(py, || self.shared.codec.event_id(task_of(batch), &mut feed, ordinal))?;
         found.ok_or_else(|| PyIndexError::new_err(format!("the batch has no event {ordinal}")))
     }
 }
@@ -234,10 +247,9 @@ impl Encoding {
             return Ok(None);
         };
         let codec = &self.shared.codec;
-        let mut feed = match (&self.changed, &mut self.unpacking) {
-            (Some(changed), _) => Feed::Changed(changed),
-            (None, Some(unpacking)) => Feed::Packed(self.body.as_slice(), unpacking),
-            (None, None) => Feed::Whole(self.body.as_slice()),
+        let mut feed = match &self.changed {
+            Some(changed) => Feed::Changed(changed),
+            None => self.body.feed(self.unpacking.as_mut()),
         };
         if let Some(item) = detached(py, || next_of(&mut run, codec, &mut feed))? {
             let taken = encoded(py, item, &run);
@@ -260,9 +272,7 @@ fn next_of(run: &mut Run, codec: &Codec, feed: &mut Feed) -> Result<Option<Item>
 impl Encoding {
     fn give_back(&mut self, run: Run) {
         if let Some(mut scratch) = run.into_scratch() {
-            if let Some(unpacking) = self.unpacking.take() {
-                scratch.piece = unpacking.into_piece();
-            }
+            scratch.piece = self.unpacking.take().map_or_else(Vec::new, Unpacking::into_piece);
             self.shared.give_back(scratch);
         }
     }

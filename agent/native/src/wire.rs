@@ -59,9 +59,14 @@ impl WireError {
 }
 
 impl Malformed {
+    /// A fault of the list, which may be found at one of its groups.
+    pub fn of_list(text: &str, group_index: i64) -> Malformed {
+        Malformed { message: format!("log group list: {text}"), group_index }
+    }
+
     /// A fault whose kind only the whole list can tell.
     pub fn unusual() -> Malformed {
-        Malformed { message: "log group list: not as expected".to_owned(), group_index: -1 }
+        Malformed::of_list("not as expected", -1)
     }
 
     /// A fault of this library, in the words of its panic.
@@ -218,7 +223,7 @@ impl Groups {
                 Ok(None) => {}
                 Err(WireError(text)) => {
                     let group_index = if ours { self.index as i64 } else { -1 };
-                    return Err(Malformed { message: format!("log group list: {text}"), group_index });
+                    return Err(Malformed::of_list(&text, group_index));
                 }
             }
         }

@@ -13,8 +13,8 @@ use sls_siem_codec::packer::Item;
 use sls_siem_codec::settings::{Pieces, Settings, SyslogOptions};
 use sls_siem_codec::shape::Reader;
 use sls_siem_codec::text::{escape, Json, Kv, Plain};
-use sls_siem_codec::unpacking::Unpacking;
-use sls_siem_codec::wire::{group_sizes, walk_log, Log, Malformed, Part};
+use sls_siem_codec::unpacking::{Next, Unpacking};
+use sls_siem_codec::wire::{group_sizes, walk_log, Groups, Log, Malformed, Part};
 
 fn field(tag: u8, inside: &[u8]) -> Vec<u8> {
     let mut out = vec![tag];
@@ -232,6 +232,33 @@ proptest! {
             let (_, error) = outcome(&codec, task, Feed::Packed(&block, &mut unpacking));
             prop_assert!(error.is_some() || size == body.len());
         }
+    }
+
+    #[test]
+    fn every_group_is_found_piece_by_piece(
+        groups in prop::collection::vec(compressible(), 1..9),
+        noise in prop_oneof![60_000usize..66_000, 0usize..200, 200_000usize..400_000],
+        seed: u32,
+        times in 1usize..12,
+    ) {
+        // The same again and again, as far back as a match reaches, nearer, and farther.
+        let mut number = seed;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (number >> 24) as u8
+        }).take(noise).collect();
+        let groups: Vec<Vec<u8>> = groups.into_iter().chain([noise]).collect();
+        let list = groups.iter().map(|group| field(0x0A, group)).collect::<Vec<_>>().concat().repeat(times);
+        let block = block::compress(&list);
+        let (mut unpacking, mut place) = (Unpacking::new(list.len(), Vec::new()), Groups::default());
+        for (number, group) in groups.iter().cycle().take(groups.len() * times).enumerate() {
+            let Some(Next::Group(found, part)) = unpacking.next(&block, &mut place) else {
+                return Err(TestCaseError::fail(format!("no group {number}")));
+            };
+            prop_assert_eq!(found, number);
+            prop_assert!(part.of(unpacking.bytes()) == group);
+        }
+        prop_assert!(matches!(unpacking.next(&block, &mut place), Some(Next::End)));
     }
 
     #[test]

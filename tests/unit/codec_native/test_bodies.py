@@ -166,6 +166,8 @@ def test_what_cannot_be_decompressed_is_an_error_of_its_group_after_all_that_com
         assert sum(payload.span.events for payload in found) == 5 * group_index
         assert (found[-1].span.end if found else 5) == plain.position + group_index or not found
         assert group_index >= (1000 if end >= len(block) // 2 else 0)
+        for ordinal in {0, 5 * group_index // 2, 5 * group_index - 1} if group_index else ():
+            assert compiled.event_id(cut, ordinal) == f"3-{plain.position + ordinal // 5}-{ordinal % 5}"
 
 
 @pytest.mark.parametrize("wrong", [-1, 1])

@@ -541,6 +541,33 @@ def test_an_answer_found_wrong_while_it_is_sent_is_pulled_again_whole_and_nothin
     assert not one.letters.letters()
 
 
+def test_an_event_is_refused_before_the_rest_of_its_answer_is_found_wrong(tmp_path: Path) -> None:
+    compiled = load()
+    if compiled is None:
+        pytest.skip("the compiled codec is not installed")
+    one = Setting(tmp_path)
+    data = [group(f"{number}-{'x' * 600}") for number in range(2000)]
+    body = b"".join(b"\x0a" + _varint(len(each)) + each for each in data)
+    block = lz4.block.compress(body, store_size=False)
+
+    def refuse(payload, token):
+        one.gate.reject(Rejection(payload, 3, "invalid-event", "Invalid data format"))
+        return Report(settled=(token,))
+
+    one.lane.script = [refuse]
+    packed = compiled.lz4_packed(block[: len(block) // 2], len(body))
+    one.progress.put(one.progress.next_job(), Batch(0, BASE, BASE + 2000, 2000, packed), len(body), held=0)
+    one.thread.start()
+    until(lambda: one.progress.next_job().whole)
+    job, unsettled = one.progress.next_job(), one.progress.unsettled_bytes
+    one.end()
+
+    assert [f"0-{BASE + 3}-0"] == [letter.event_id for letter in one.letters.letters()]
+    # What was sent is settled, up to where the rest is asked for again.
+    assert BASE < job.position == one.progress.position
+    assert 0 == unsettled
+
+
 def test_a_sent_group_that_cannot_be_walked_when_it_is_read_again_is_given_up_once(tmp_path: Path) -> None:
     """Its bytes differ from those that were sent before; its neighbours in the lost payload are sent again."""
     one = Setting(tmp_path)
