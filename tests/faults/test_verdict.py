@@ -29,6 +29,7 @@ from tests.faults.verdict import (
     longest_unread_s,
     place_of,
     read_out_s,
+    reloads_in_a_hold,
     second_sigterms,
 )
 from tests.faults.world import Agents, World, told_to_children
@@ -178,6 +179,18 @@ def test_a_sigterm_that_meets_a_drain_may_end_it() -> None:
 
     assert second_sigterms(faults) == [faults[0], faults[3]]
     assert second_sigterms(faults[1:3]) == []
+
+
+def test_only_a_reload_while_letters_cannot_be_written_meets_a_held_event() -> None:
+    faults = [
+        Happening(number, kind, 0.0, struck_s=struck_s, ended_s=struck_s + 1.0)
+        for number, (kind, struck_s) in enumerate(
+            (("reload", 0.5), ("disk-full", 2.0), ("reload", 2.9), ("reload", 3.1), ("hec-413", 3.2))
+        )
+    ]
+
+    assert reloads_in_a_hold(faults) == [faults[2]]
+    assert reloads_in_a_hold([faults[2], faults[4]]) == []
 
 
 def connection(at_s: float, ended_s: float, *, end: str = "peer-fin", caught_up_s: float = 0.0) -> ConnectionRecord:

@@ -35,17 +35,14 @@ AGAIN_FROM = (
     r"shard (\d+): retention removed .* the oldest there is (\d+)",
 )
 SIDE_LEAST = 3
-REFUSING = {
+UNWRITABLE = {"disk-full", "state-directory-unusable"}
+REFUSING = UNWRITABLE | {
     "hec-partial",
     "hec-fields-refused",
     "hec-refused-without-number",
     "hec-index-refused",
     "hec-413",
-    "disk-full",
-    "state-directory-unusable",
 }
-
-
 STRIPPING = {"hec-fields-refused"}
 # Requests without an answer, or with one that does not say what became of them: the indexer may have drawn an ackId.
 MAY_DRAW = {"hec-500", "hec-413", "hec-redirect", "hec-html", "hec-reset-before", "hec-black-hole"}
@@ -181,7 +178,7 @@ def _unexplained(world: World) -> Iterator[str]:
     faults = [fault for fault in world.schedule.faults if fault.struck_s is not None]
     _prolong(world, faults)
     repeating = [fault for fault in faults if KINDS[fault.kind].repeats or _makes_ack_ids_doubtful(world, fault)]
-    repeating += second_sigterms(faults)
+    repeating += second_sigterms(faults) + reloads_in_a_hold(faults)
     outages = [fault for fault in faults if KINDS[fault.kind].side == SIEM]
     saved = {(save.shard, save.new) for save in world.sls.history.saves if not save.refused}
     doubtful = again_from([agent.log() for agent in world.agents.all.values()])
@@ -209,6 +206,15 @@ def second_sigterms(faults: Iterable[Happening]) -> list[Happening]:
     """Those SIGTERMs that may have met a drain and ended it at once, unsettled."""
     terms = sorted((f for f in faults if f.kind.startswith("sigterm")), key=lambda fault: fault.struck_s or 0.0)
     return [b for a, b in zip(terms, terms[1:]) if (b.struck_s or 0.0) - (a.struck_s or 0.0) <= DRAIN_S]
+
+
+def reloads_in_a_hold(faults: Iterable[Happening]) -> list[Happening]:
+    """Those reloads that may have met an event which is held since its letter cannot be written: what the same request
+    had before that event was taken, and comes again (docs/delivery.md)."""
+    faults = list(faults)
+    holds = [fault for fault in faults if fault.kind in UNWRITABLE]
+    reloads = [fault for fault in faults if fault.kind == "reload"]
+    return [fault for fault in reloads if _between(holds, fault.struck_s or 0.0, fault.ended_s or math.inf)]
 
 
 def again_from(logs: Iterable[str]) -> dict[int, int]:
