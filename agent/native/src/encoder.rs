@@ -307,6 +307,10 @@ impl Run {
             }
             return feed.next(&mut self.groups);
         }
+        if task.limit.is_some() {
+            // The end, where the number of groups is compared, may not be reached.
+            return Err(Malformed::unusual());
+        }
         let found = feed.next(&mut self.groups)?;
         let count = self.groups.count() as u64;
         if !task.regrouped && (count > task.groups || found.is_none() && count < task.groups) {

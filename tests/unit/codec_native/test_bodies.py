@@ -194,6 +194,16 @@ def test_a_wrong_number_of_groups_is_an_error_at_the_end(wrong, events):
     assert sum(payload.span.events for payload in found) == events
 
 
+@pytest.mark.parametrize("limit", [0, 1, 10, 5000])
+def test_a_wrong_number_of_groups_is_an_error_also_where_not_all_events_are_wanted(limit):
+    _, compiled = both(HEC)
+    built = many(40, 100, 500)
+    plain = replace(batch(*built), groups=len(built) + 1, limit=limit)
+
+    assert outcome(compiled, replace(plain, body=packed(plain.body))) == outcome(compiled, plain)
+    assert outcome(compiled, plain)[1] is not None
+
+
 def test_garbage_that_somebody_needs_whole_is_a_typed_error():
     reference, compiled = both(HEC)
     garbled = library().lz4_packed(b"\xff" * 100, 1000)
