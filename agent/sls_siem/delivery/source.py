@@ -7,8 +7,8 @@ from typing import Optional, Protocol, Union
 from sls_siem.sls.model import Checkpoint, Pulled
 
 
-class Source(Protocol):
-    """The calls of an SLS session that reading one shard needs."""
+class ReadOnlySource(Protocol):
+    """The calls of an SLS session that read a shard and change nothing."""
 
     def pull(
         self,
@@ -34,14 +34,18 @@ class Source(Protocol):
         """GetLogStore."""
         ...
 
+    def close(self) -> None:
+        """Drop the connection."""
+        ...
+
+
+class Source(ReadOnlySource, Protocol):
+    """The calls of an SLS session that reading one shard needs."""
+
     def checkpoint(self, shard: int) -> Checkpoint:
         """GetCheckPoint."""
         ...
 
     def save_checkpoint(self, shard: int, position: int, *, force: bool = False) -> None:
         """UpdateCheckPoint."""
-        ...
-
-    def close(self) -> None:
-        """Drop the connection."""
         ...

@@ -14,44 +14,13 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Optional, Protocol, Union
+from typing import IO, Optional, Union
 
+from sls_siem.delivery.source import ReadOnlySource
 from sls_siem.errors import AgentError, ConfigError
 from sls_siem.sls.model import Checkpoint, Pulled
 
 LOCK_NAME = "replay.lock"
-
-
-class RangeCalls(Protocol):
-    """The calls of an SLS session that a replay may make: all of them only read."""
-
-    def pull(
-        self,
-        shard: int,
-        position: int,
-        *,
-        end_position: Optional[int] = None,
-        count: int = 1000,
-        whole: bool = True,
-    ) -> Pulled:
-        """PullLogs; see `delivery.source.Source`."""
-        ...
-
-    def cursor(self, shard: int, at: Union[str, int]) -> int:
-        """GetCursor."""
-        ...
-
-    def cursor_time(self, shard: int, position: int) -> int:
-        """GetCursorTime."""
-        ...
-
-    def logstore_ttl_days(self) -> int:
-        """GetLogStore."""
-        ...
-
-    def close(self) -> None:
-        """Drop the connection."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -162,7 +131,7 @@ class RangeSource:
         resume: has the ranges, and takes the place of the checkpoints.
     """
 
-    def __init__(self, calls: RangeCalls, resume: ResumeFile) -> None:
+    def __init__(self, calls: ReadOnlySource, resume: ResumeFile) -> None:
         self._calls = calls
         self._resume = resume
         self._ends = {shard: found.end for shard, found in resume.ranges.items()}
