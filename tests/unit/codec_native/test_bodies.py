@@ -3,6 +3,8 @@ finds another's bytes in memory that is used again."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
@@ -226,7 +228,40 @@ def test_garbage_that_somebody_needs_whole_is_a_typed_error():
         assert (found, message[:21], group_index) == ([], "log group list: lz4: ", -1)
 
 
-def test_a_bomb_takes_memory_only_for_what_it_holds():
-    _, compiled = both(HEC)
-    with pytest.raises(CodecError, match="lz4"):
-        list(compiled.encode(replace(batch(group(log((b"a", b"1")))), body=library().lz4_packed(b"\x0a", 64 << 20))))
+GROWTH = """
+import re, sys
+from pathlib import Path
+from sls_siem.codec import EncoderSettings, make_encoder
+from sls_siem.codec.compiled import load
+from sls_siem.codec.model import Batch
+from sls_siem.errors import CodecError
+
+block, size, groups = Path(sys.argv[1]).read_bytes(), int(sys.argv[2]), int(sys.argv[3])
+encoder = make_encoder(EncoderSettings("hec", "project", "store"))
+
+def peak_kb():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+
+before = peak_kb()
+try:
+    list(encoder.encode(Batch(0, 0, groups, groups, load().lz4_packed(block[:1], 64 << 20))))
+except CodecError:
+    print(peak_kb() - before)
+answer = Batch(0, 0, groups, groups, load().lz4_packed(block, size))
+print(sum(payload.events for payload in encoder.encode(answer)), peak_kb() - before)
+"""
+
+
+def test_an_answer_is_in_memory_only_in_part_and_what_is_only_announced_not_at_all(tmp_path):
+    library()
+    built = many(40, 100, 500)
+    body, path = wire(built) * 20, tmp_path / "block"
+    path.write_bytes(lz4.block.compress(body, store_size=False))
+    command = [sys.executable, "-c", GROWTH, str(path), str(len(body)), str(20 * len(built))]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    in_vain_kb, events, grown_kb = (int(word) for word in told.split())
+
+    assert (len(body) > 40_000_000, events) == (True, 80_000)
+    # A payload, the place where it is written, and a piece of the answer; not the answer.
+    assert in_vain_kb < 4_000
+    assert grown_kb < 12_000

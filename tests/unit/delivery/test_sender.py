@@ -11,7 +11,6 @@ import lz4.block
 import pytest
 
 from sls_siem.codec import EncoderSettings, HecSettings, count_events, make_encoder, make_reference_encoder
-from sls_siem.codec.compiled import load
 from sls_siem.codec.model import Batch, Payload
 from sls_siem.dead_letter import DeadLetters
 from sls_siem.delivery.gate import Pause, ShardGate
@@ -27,6 +26,7 @@ from sls_siem.errors import Rerouted, Stopped
 from sls_siem.health import Health
 from sls_siem.metrics import Metrics
 from sls_siem.siem.output import Rejection, Report
+from tests.unit.codec_native.compare import library
 
 BASE = 500
 
@@ -510,9 +510,6 @@ def test_a_group_that_cannot_be_walked_is_pulled_again_then_alone_then_given_up(
 def test_an_answer_found_wrong_while_it_is_sent_is_pulled_again_whole_and_nothing_comes_twice(
     tmp_path: Path, fault: str
 ) -> None:
-    compiled = load()
-    if compiled is None:
-        pytest.skip("the compiled codec is not installed")
     one = Setting(tmp_path)
     data = [group(f"{number}-{'x' * 600}") for number in range(2000)]
     wholes: list[bool] = []
@@ -527,7 +524,7 @@ def test_an_answer_found_wrong_while_it_is_sent_is_pulled_again_whole_and_nothin
             if not job.whole:
                 block = block[: len(block) // 2] if fault == "cut off" else block
                 groups += {"one group more": -1, "one group less": 1}.get(fault, 0)
-            packed = compiled.lz4_packed(block, len(body))
+            packed = library().lz4_packed(block, len(body))
             batch = Batch(0, job.position, job.position + groups, groups, packed, skip=job.skip)
             one.progress.put(job, batch, len(body), held=count_events(packed) if job.skip else 0)
         return one.progress.position == BASE + 2000 and len(wholes) > 1
@@ -542,9 +539,6 @@ def test_an_answer_found_wrong_while_it_is_sent_is_pulled_again_whole_and_nothin
 
 
 def test_an_event_is_refused_before_the_rest_of_its_answer_is_found_wrong(tmp_path: Path) -> None:
-    compiled = load()
-    if compiled is None:
-        pytest.skip("the compiled codec is not installed")
     one = Setting(tmp_path)
     data = [group(f"{number}-{'x' * 600}") for number in range(2000)]
     body = b"".join(b"\x0a" + _varint(len(each)) + each for each in data)
@@ -555,7 +549,7 @@ def test_an_event_is_refused_before_the_rest_of_its_answer_is_found_wrong(tmp_pa
         return Report(settled=(token,))
 
     one.lane.script = [refuse]
-    packed = compiled.lz4_packed(block[: len(block) // 2], len(body))
+    packed = library().lz4_packed(block[: len(block) // 2], len(body))
     one.progress.put(one.progress.next_job(), Batch(0, BASE, BASE + 2000, 2000, packed), len(body), held=0)
     one.thread.start()
     until(lambda: one.progress.next_job().whole)

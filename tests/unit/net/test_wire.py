@@ -59,6 +59,22 @@ def pair(*, buffer=0) -> Iterator[tuple[Wire, socket.socket]]:
         yield Wire(ours), theirs
 
 
+@contextlib.contextmanager
+def sending(sock: socket.socket, *parts: bytes, pause_s: float = 0.0) -> Iterator[None]:
+    """A peer that sends these parts meanwhile, each after a pause; all of them have left in the end."""
+
+    def send() -> None:
+        for part in parts:
+            time.sleep(pause_s)
+            sock.sendall(part)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    yield
+    sender.join(20)
+    assert not sender.is_alive()
+
+
 class Counting:
     """A socket that counts how often its limit is set."""
 
@@ -104,10 +120,8 @@ def test_what_an_earlier_answer_left_in_a_buffer_is_in_no_later_one():
     with pair() as (wire, theirs):
         for number, size in enumerate(sizes):
             body = bytes([number + 1]) * size
-            sender = threading.Thread(target=theirs.sendall, args=(body,))
-            sender.start()
-            read = wire.read_exactly(size, Deadline(10))
-            sender.join(10)
+            with sending(theirs, body):
+                read = wire.read_exactly(size, Deadline(10))
 
             assert read == body
 
@@ -183,11 +197,8 @@ def test_a_peer_that_closes_in_the_middle_of_a_body_is_told_from_one_that_is_slo
         with pytest.raises(ClosedError):
             wire.read_exactly(100_000, Deadline(20))
 
-    with pair() as (wire, theirs):
-        slow = threading.Thread(target=lambda: [(time.sleep(0.02), theirs.sendall(b"x" * 10_000)) for _ in range(10)])
-        slow.start()
+    with pair() as (wire, theirs), sending(theirs, *[b"x" * 10_000] * 10, pause_s=0.02):
         assert wire.read_exactly(100_000, Deadline(20)) == b"x" * 100_000
-        slow.join(10)
 
 
 @pytest.mark.parametrize("size", [10, READ_BYTES, READ_BYTES + 1, 300_000])
@@ -196,12 +207,10 @@ def test_answers_come_apart_whatever_their_size_and_that_of_the_one_before(size)
     with pair() as (wire, theirs):
         sizes = [5, 300_000, size, 7, size, 300_000, 0, size]
         answers = b"".join(head % number + bytes([number]) * length for number, length in enumerate(sizes))
-        sender = threading.Thread(target=theirs.sendall, args=(answers,))
-        sender.start()
-        for number, length in enumerate(sizes):
-            assert wire.read_until(b"\r\n\r\n", 100, Deadline(10)) == head % number
-            assert wire.read_exactly(length, Deadline(10)) == bytes([number]) * length
-        sender.join(10)
+        with sending(theirs, answers):
+            for number, length in enumerate(sizes):
+                assert wire.read_until(b"\r\n\r\n", 100, Deadline(10)) == head % number
+                assert wire.read_exactly(length, Deadline(10)) == bytes([number]) * length
 
         assert wire.received == len(answers)
         assert wire.idle()
@@ -209,14 +218,8 @@ def test_answers_come_apart_whatever_their_size_and_that_of_the_one_before(size)
 
 def test_a_head_in_pieces_behind_a_long_answer_is_read_whole():
     with pair() as (wire, theirs):
-        sender = threading.Thread(target=theirs.sendall, args=(b"x" * 100_000 + b"he",))
-        sender.start()
-        wire.read_exactly(100_000, Deadline(10))
-        sender.join(10)
-        slow = threading.Thread(
-            target=lambda: [(time.sleep(0.02), theirs.sendall(part)) for part in (b"ad\r", b"\nbo")]
-        )
-        slow.start()
-        assert wire.read_until(b"\r\n", 100, Deadline(10)) == b"head\r\n"
-        assert wire.read_exactly(2, Deadline(10)) == b"bo"
-        slow.join(10)
+        with sending(theirs, b"x" * 100_000 + b"he"):
+            wire.read_exactly(100_000, Deadline(10))
+        with sending(theirs, b"ad\r", b"\nbo", pause_s=0.02):
+            assert wire.read_until(b"\r\n", 100, Deadline(10)) == b"head\r\n"
+            assert wire.read_exactly(2, Deadline(10)) == b"bo"
