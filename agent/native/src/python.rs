@@ -1,4 +1,4 @@
-//! The door to Python: settings come in as plain values, bodies as `bytes` or as what decompression gave, payloads go out
+//! The door to Python: settings come in as plain values, lists as `bytes` or as a `Body`, compressed or not, payloads go out
 //! as `bytes`.
 //!
 //! Every call that does work releases the GIL for all of it, but for the one copy of a payload into its `bytes`.

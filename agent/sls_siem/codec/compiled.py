@@ -101,7 +101,7 @@ class Compiled:
         return CompiledEncoder(self._library, encoder, reference)
 
     def count_groups(self, body: Body) -> Optional[int]:
-        """Count the log groups; as `wire.count_groups`."""
+        """Count the log groups; as `wire.count_groups`, but None also while they are compressed."""
         return self._library.count_groups(body)
 
     def group_sizes(self, body: Body) -> list[int]:

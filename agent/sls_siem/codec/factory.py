@@ -57,7 +57,7 @@ def make_encoder(settings: EncoderSettings) -> Encoder:
 
 
 def count_groups(body: Body) -> Optional[int]:
-    """Count the log groups of a LogGroupList; see `wire.count_groups`."""
+    """Count the log groups of a LogGroupList; see `wire.count_groups`. None also while it is compressed."""
     compiled = compiled_codec()
     return compiled.count_groups(body) if compiled else wire.count_groups(bytes(body))
 

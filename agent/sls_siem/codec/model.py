@@ -13,16 +13,17 @@ from typing import NamedTuple, Optional, Protocol, Union
 from sls_siem.errors import CodecError
 
 
-class Inflated(Protocol):
-    """A LogGroupList in memory of the compiled codec, perhaps still compressed: it reads it there, anybody else takes
-    `bytes` of it, which raises `ValueError` when it cannot be decompressed."""
+class Kept(Protocol):
+    """A LogGroupList that the compiled codec keeps, perhaps still compressed: it reads it there, anybody else takes
+    `bytes` of it, which raises `ValueError` when it cannot be decompressed. Its length is what was announced until
+    then."""
 
     def __len__(self) -> int: ...
 
     def __bytes__(self) -> bytes: ...
 
 
-Body = Union[bytes, Inflated]
+Body = Union[bytes, Kept]
 """LogGroupList in protobuf wire form."""
 
 
@@ -40,7 +41,7 @@ def whole(body: Body) -> bytes:
 
 @dataclass(frozen=True)
 class Batch:
-    """One answer of PullLogs, decompressed, not decoded.
+    """One answer of PullLogs, not decoded.
 
     Args:
         shard: shard id.

@@ -187,7 +187,7 @@ class Reader:
                 job.position,
                 end_position=job.end,
                 count=1 if job.alone else GROUPS_PER_PULL,
-                # The codec cannot tell how many groups there should be where they have no positions.
+                # The codec compares the number of groups only where they have positions.
                 whole=job.whole or self._settings.regrouped,
             )
         except CursorInvalidError as exc:

@@ -38,11 +38,7 @@ def decompress(body: bytes, *, codec: str, raw_size: int, whole: bool = True) ->
     Raises:
         DecompressError: see there.
     """
-    codec = codec.lower()
-    compiled = None if whole or codec != "lz4" else compiled_codec()
-    if compiled is not None:
-        return compiled.lz4_packed(body, raw_size)
-    undo = _undo_for(codec)
+    undo = _undo_for(codec.lower(), whole)
     if undo is None:
         raise DecompressError(f"it is compressed with {codec[:20]!r}, which was not asked for")
     raw = undo(body, raw_size)
@@ -57,9 +53,9 @@ def zstd_available() -> bool:
 
 
 @lru_cache(maxsize=8)
-def _undo_for(codec: str) -> Optional[_Undo]:
+def _undo_for(codec: str, whole: bool) -> Optional[_Undo]:
     if codec == "lz4":
-        return _find_lz4()
+        return _find_lz4(whole)
     if codec == "zstd":
         return _find_zstd()
     return {"": _plain, "deflate": _zlib, "gzip": _zlib}.get(codec)
@@ -81,9 +77,11 @@ def _zlib(body: bytes, raw_size: int) -> bytes:
         raise DecompressError(f"deflate: {exc}") from exc
 
 
-def _find_lz4() -> _Undo:
+def _find_lz4(whole: bool) -> _Undo:
     compiled = compiled_codec()
-    return _lz4_package if compiled is None else _compiled(compiled.lz4_decompress)
+    if compiled is None:
+        return _lz4_package
+    return _compiled(compiled.lz4_decompress) if whole else compiled.lz4_packed
 
 
 def _lz4_package(body: bytes, raw_size: int) -> bytes:

@@ -60,7 +60,7 @@ class Pulled(NamedTuple):
         asked: the position that was asked for.
         next_position: the position to ask for next (`x-log-cursor`).
         groups: number of log groups in `body` (`x-log-count`).
-        body: LogGroupList, decompressed; empty without groups.
+        body: LogGroupList; empty without groups.
         wire_bytes: size of the body on the wire.
         raw_groups: groups read before a query or processor ran, when the service tells.
         raw_bytes: bytes read before a query or processor ran, when the service tells.

@@ -1,5 +1,7 @@
 """The answer of PullLogs, checked before anybody relies on it: headers, sizes, number of groups.
 
+Where the codec is to decompress it, the codec checks the last two.
+
 Source: SLS API reference, PullLogs; `PullLogResponse` of the SDKs. The Python SDK believes the headers, so that a
 wrong `x-log-count` skips logs; the Java SDK compares, and so does this module.
 """
