@@ -35,13 +35,20 @@ class RsyslogRelp(Rsyslog):
         )
 
 
-class Killer(threading.Thread):
-    """Kills a receiver with SIGKILL and starts it again, each time after 30 more payloads were sent."""
+MOST_KILLS = 20
 
-    def __init__(self, receiver: Receiver, *, kills: int) -> None:
+
+class Killer(threading.Thread):
+    """Kills a receiver with SIGKILL and starts it again, each time after 30 more payloads were sent.
+
+    It ends after `kills` times, but not before `struck` tells that one of them met messages on their way.
+    """
+
+    def __init__(self, receiver: Receiver, *, kills: int, struck: Callable[[], bool]) -> None:
         super().__init__(daemon=True)
         self._receiver = receiver
         self._kills = kills
+        self._struck = struck
         self._sent = threading.Semaphore(0)
         self.start()
 
@@ -52,7 +59,9 @@ class Killer(threading.Thread):
         self._sent.release()
 
     def run(self) -> None:
-        for _ in range(self._kills):
+        for number in range(MOST_KILLS):
+            if number >= self._kills and self._struck():
+                return
             for _ in range(30):
                 assert self._sent.acquire(timeout=30)
             self._receiver.kill()
@@ -92,7 +101,7 @@ def test_relp_loses_nothing_when_rsyslog_is_killed(
 ) -> None:
     with RsyslogRelp(require("rsyslog"), ReceiverSettings(), tmp_path / "rsyslog") as receiver:
         lane, ledger = lane_to(f"relp://127.0.0.1:{receiver.port}", framing="none"), Ledger()
-        killer = Killer(receiver, kills=4)
+        killer = Killer(receiver, kills=4, struck=lambda: ledger.in_order)
         queue: deque[int] = deque()
         count = 0
         while killer.runs() or len(ledger.settled) < count:
