@@ -214,7 +214,12 @@ class Sender:
         if self._batch is None:
             LOG.error("shard %d: the SIEM refuses a notice: %s: %s", self._shard, rejection.reason, rejection.answer)
             return
-        event_id = self._way.encoder.event_id(self._batch, self._encoded + rejection.payload.place_of(rejection.index))
+        ordinal = self._encoded + rejection.payload.place_of(rejection.index)
+        try:
+            event_id = self._way.encoder.event_id(self._batch, ordinal)
+        except CodecError as exc:
+            # Not the log group's fault, since it was encoded: pulling it again would leave this payload owed for ever.
+            raise RuntimeError(f"shard {self._shard}: an event that was sent cannot be named: {exc}") from exc
         event = self._way.encoder.split(rejection.payload.data)[rejection.index]
         self._policy.give_up(self._letter(event_id, rejection.reason, rejection.answer, event))
 

@@ -22,7 +22,7 @@ from sls_siem.delivery.rejects import RejectPolicy
 from sls_siem.delivery.sender import Notice, Sender
 from sls_siem.delivery.stop import Stop
 from sls_siem.emulator.loggroups import make_group
-from sls_siem.errors import Rerouted, Stopped
+from sls_siem.errors import CodecError, Rerouted, Stopped
 from sls_siem.health import Health
 from sls_siem.metrics import Metrics
 from sls_siem.siem.output import Rejection, Report
@@ -130,9 +130,12 @@ class Setting:
         until(self.progress.has_lost)
         self.queue([group("a")])
 
-    def end(self) -> None:
+    def give_up(self) -> None:
         self.stop.now()
         self.progress.wake()
+
+    def end(self) -> None:
+        self.give_up()
         self.thread.join(10)
 
     def run_until(self, condition) -> None:
@@ -410,6 +413,28 @@ def test_a_refused_event_becomes_a_dead_letter_and_is_announced_without_its_cont
     assert letter.event_id.encode() in notice
     assert b"secret-b" not in notice
     assert 1 == one.metrics.totals()["dead_lettered"]
+
+
+def test_a_refused_event_that_cannot_be_named_ends_the_sender_instead_of_owing_its_payload_for_ever() -> None:
+    one = Setting(None)
+
+    def refuse(payload, token):
+        one.gate.reject(Rejection(payload, 0, "invalid-event", "Invalid data format"))
+        return Report(settled=(token,))
+
+    def unnamed(batch, ordinal):
+        raise CodecError("the codec contradicts itself")
+
+    one.lane.script = [refuse]
+    one.encoder.event_id = unnamed
+    one.queue([group("a")])
+    bound = threading.Timer(10, one.give_up)
+    bound.start()
+    with pytest.raises(RuntimeError, match="shard 0: an event that was sent cannot be named: the codec contradicts"):
+        one.sender.run()
+    bound.cancel()
+
+    assert BASE == one.progress.position
 
 
 def test_with_on_reject_hold_the_shard_stays_at_the_refused_event() -> None:
