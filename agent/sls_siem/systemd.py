@@ -36,7 +36,7 @@ class Notifier:
         self._send("STOPPING=1", _status(status))
 
     def extend_stop(self, seconds: float) -> None:
-        """Draining makes progress: do not kill before `seconds` from now."""
+        """Draining takes up to `seconds` from now: do not kill before."""
         self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
     def watchdog(self) -> None:

@@ -5,6 +5,7 @@ Each entry fills in one key once all keys are parsed. It knows the meaning of ke
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import socket
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from typing import Any, Callable, Optional
 from urllib.parse import urlsplit
 
 from sls_siem.config.draft import Draft
+from sls_siem.config.model import Config, SlsConfig
 from sls_siem.config.template import escape_template
 from sls_siem.config.urls import region_of
 
@@ -21,12 +23,21 @@ _Values = Mapping[str, Any]
 _FRAMING_BY_SCHEME = {"tls": "octet-counting", "tcp": "lf"}
 _UDP_MAX_BYTES = 1024  # RFC 3164 section 4.1; what receivers take without fragments on any path (RFC 5426 section 3.2)
 
+
+def _source(project: str, logstore: str) -> str:
+    return escape_template(f"sls:{project}/{logstore}")
+
+
+def _app_name(logstore: str) -> str:
+    return escape_template(logstore)
+
+
 _DEFAULTS: Mapping[str, Callable[[_Values], object]] = {
     "sls.region": lambda values: region_of(urlsplit(values["sls.endpoint"]).hostname or ""),
-    "hec.source": lambda values: escape_template(f"sls:{values['sls.project']}/{values['sls.logstore']}"),
+    "hec.source": lambda values: _source(values["sls.project"], values["sls.logstore"]),
     "syslog.urls": lambda values: (values["syslog.url"],) if values["syslog.url"] else (),
     "syslog.framing": lambda values: _FRAMING_BY_SCHEME.get(scheme_of(values["syslog.urls"]), "none"),
-    "syslog.app_name": lambda values: escape_template(values["sls.logstore"]),
+    "syslog.app_name": lambda values: _app_name(values["sls.logstore"]),
     "syslog.max_bytes": lambda values: _UDP_MAX_BYTES if scheme_of(values["syslog.urls"]) == "udp" else 8192,
     "syslog.oversize": lambda values: "split" if values["siem.format"] in ("kv", "raw") else "truncate",
 }
@@ -48,6 +59,16 @@ def fill_in(draft: Draft, instance: int, *, machine_id_file: Path) -> None:
     name = _consumer_name(draft, instance, machine_id_file)
     if name is not None:
         draft.values["sls.consumer_name"] = name
+
+
+def with_sls(config: Config, sls: SlsConfig) -> Config:
+    """Put another [sls] into a configuration; what names its logstore by default names this one's then."""
+    hec, syslog = config.hec, config.syslog
+    if hec.source == _source(config.sls.project, config.sls.logstore):
+        hec = dataclasses.replace(hec, source=_source(sls.project, sls.logstore))
+    if syslog.app_name == _app_name(config.sls.logstore):
+        syslog = dataclasses.replace(syslog, app_name=_app_name(sls.logstore))
+    return dataclasses.replace(config, sls=sls, hec=hec, syslog=syslog)
 
 
 def _fits(key: str, values: _Values) -> bool:

@@ -21,7 +21,10 @@ class Mark:
 
 
 class Entry:
-    """One payload that was handed to the SIEM; compared by identity, so that it can serve as a lane's token."""
+    """One payload that was handed to the SIEM; compared by identity, so that it can serve as a lane's token.
+
+    `omitted` events of its span are not delivered with it: a filter left them out, or the SIEM refused them.
+    """
 
     __slots__ = ("lost", "omitted", "sent_at", "settled", "size", "span")
 

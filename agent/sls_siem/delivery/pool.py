@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from sls_siem.delivery.shard import ShardStatus, ShardWorker, Shared
 from sls_siem.delivery.source import Source
+from sls_siem.retry import Backoff
 
 LOG = logging.getLogger(__name__)
+RETAKE = Backoff(1.0, 30.0)
+QUIET_S = 60.0
+"""A shard that was held for so long before it was refused has no refusals behind it."""
+
+
+@dataclass
+class _Refused:
+    """Saves of a shard that the service refused, in a row, though it had assigned the shard to us."""
+
+    count: int
+    until: float
 
 
 class ShardPool:
@@ -27,6 +41,7 @@ class ShardPool:
         self._drain_s = drain_s
         self._lock = threading.Lock()
         self._workers: dict[int, ShardWorker] = {}
+        self._refused: dict[int, _Refused] = {}
         self._ending = False
         self._on_end: Callable[[], None] = lambda: None
 
@@ -40,9 +55,15 @@ class ShardPool:
             return frozenset(shard for shard, worker in self._workers.items() if not worker.dropped)
 
     def ending(self) -> frozenset[int]:
-        """Shards that are being handed over or were dropped, until their threads have ended."""
+        """Shards that are being handed over or were dropped, until their threads have ended.
+
+        Of those that the service says are not ours, although it assigned them, until a pause is over too: whoever
+        takes such a shard sends everything behind its checkpoint again.
+        """
         with self._lock:
-            return frozenset(shard for shard, worker in self._workers.items() if worker.stopping)
+            now = time.monotonic()
+            paused = {shard for shard, refused in self._refused.items() if now < refused.until}
+            return frozenset(shard for shard, worker in self._workers.items() if worker.stopping) | paused
 
     def take(self, shard: int) -> None:
         """Start to work on a shard; not once all are being handed over: this one would start its drain anew."""
@@ -105,6 +126,13 @@ class ShardPool:
         with self._lock:
             if self._workers.get(worker.shard) is worker:
                 del self._workers[worker.shard]
+            self._note_refusal(worker)
             self._shared.metrics.shards_held.set(len(self._workers))
         self._shared.metrics.forget_shard(worker.shard)
         self._on_end()
+
+    def _note_refusal(self, worker: ShardWorker) -> None:
+        before = self._refused.pop(worker.shard, None)
+        if worker.refused:
+            count = before.count if before is not None and worker.age_s() < QUIET_S else 0
+            self._refused[worker.shard] = _Refused(count + 1, time.monotonic() + RETAKE.longest(count))

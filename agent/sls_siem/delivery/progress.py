@@ -348,9 +348,15 @@ class Progress:
             self._rewind(self._ledger.frontier)
             self._for_reader.notify()
 
-    def send_unsettled_again(self) -> None:
-        """The lane is given up: what it was handed and did not settle is read and sent again, in order."""
+    def send_unsettled_again(self, *, torn: bool) -> None:
+        """The lane is given up: what it was handed and did not settle is read and sent again, in order.
+
+        Args:
+            torn: a batch was left in the middle, so what follows must be read again in any case.
+        """
         with self._lock:
+            if not torn and self._ledger.oldest_unsettled_at is None:
+                return
             self._ledger.lose_all()
             self._rewind(self._ledger.frontier)
             self._for_reader.notify()

@@ -28,7 +28,6 @@ from sls_siem.delivery.turns import Turns
 from sls_siem.delivery.window import Window
 from sls_siem.errors import (
     CodecError,
-    CredentialsRefusedError,
     CursorInvalidError,
     NotOwnerError,
     SourceError,
@@ -120,6 +119,7 @@ class Reader:
         self._random = random
         self._sleep = sleep
         self._failures = 0
+        self._failing_with: Optional[type[SourceError]] = None
         self._who = f"shard {shard} reading"
         self._next_pull_at = 0.0
         self._retry_at = 0.0
@@ -161,7 +161,7 @@ class Reader:
         if job is None or time.monotonic() < self._due_at(job) or self._over_unsettled():
             return
         self._pulse.waiting(LOOK_S, "waiting for room in the window")
-        if self._window.reserve(LARGEST_ANSWER, LOOK_S):
+        if self._window.reserve(LARGEST_ANSWER, LOOK_S, shard=self._shard):
             self._fetch(job)
 
     def _due_at(self, job: Job) -> float:
@@ -346,6 +346,7 @@ class Reader:
         if self._failures:
             LOG.info("shard %d: SLS answers again", self._shard)
         self._failures = 0
+        self._failing_with = None
         self._health.release(self._who)
 
     def _failed(self, error: SourceError) -> None:
@@ -353,8 +354,9 @@ class Reader:
             raise error
         retry_after = error.retry_after_s if isinstance(error, TransientSourceError) else None
         delay = self._backoff.delay(self._failures, self._random, retry_after_s=retry_after)
-        if self._failures == 0 or isinstance(error, CredentialsRefusedError):
+        if type(error) is not self._failing_with:
             LOG.warning("shard %d: %s", self._shard, error)
+            self._failing_with = type(error)
         self._failures += 1
         if self._failures > 1:
             self._health.hold(self._who, str(error))

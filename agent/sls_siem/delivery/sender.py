@@ -16,6 +16,7 @@ from sls_siem.codec.model import Batch, Oversize, Payload
 from sls_siem.dead_letter import DeadLetter
 from sls_siem.delivery.gate import ShardGate
 from sls_siem.delivery.job import Item
+from sls_siem.delivery.ledger import Entry
 from sls_siem.delivery.notice import notice_batch
 from sls_siem.delivery.outlet import Outlet, Way
 from sls_siem.delivery.progress import Progress
@@ -32,7 +33,7 @@ SHORTEST_POLL_S = 0.01
 LEAVE_LANE_S = 10.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Notice:
     """Token of an announcement: it has no place in the ledger, and is sent again when it was lost."""
 
@@ -80,8 +81,10 @@ class Sender:
         self._host = host
         self._wall = wall
         self._notices: deque[Notice] = deque()
+        self._announced: set[Notice] = set()
         self._batch: Optional[Batch] = None
         self._encoded = 0
+        self._entry: Optional[Entry] = None
         self._failed_at: Optional[int] = None
         self._generation, self._way = outlet.current()
         self._lane, self._gate, self._policy = open_lane(self, self._way)
@@ -93,8 +96,9 @@ class Sender:
                 try:
                     self._step()
                 except Rerouted:
-                    self._change_way()
+                    self._change_way(torn=True)
             self._absorb(self._lane.poll())
+            self._announce()
         except Stopped:
             LOG.debug("shard %d: sender stopped", self._shard)
         finally:
@@ -105,14 +109,16 @@ class Sender:
             self._absorb(self._lane.finish(seconds))
         self._lane.close()
 
-    def _change_way(self) -> None:
+    def _change_way(self, *, torn: bool = False) -> None:
         """Leave the old lane in good order and go on through the new output; nothing is lost, little sent twice."""
         seconds = min(LEAVE_LANE_S, self._stop.remaining_s())
         self._gate.leave()
         self._pulse.waiting(seconds, "leaving the old output")
         self._absorb(self._lane.finish(seconds))
         self._lane.close()
-        self._progress.send_unsettled_again()
+        self._progress.send_unsettled_again(torn=torn)
+        self._notices.extend(self._announced)
+        self._announced.clear()
         self._generation, self._way = self._outlet.current()
         self._lane, self._gate, self._policy = self._open_lane(self, self._way)
         self._gate.passed()
@@ -161,7 +167,8 @@ class Sender:
 
     def _hand_over(self, item: Item, encoded: object) -> None:
         if isinstance(encoded, Oversize):
-            entry = self._progress.enter(item, encoded.span, len(encoded.event))
+            self._metrics.pulled_logs.inc()
+            entry = self._progress.enter(item, encoded.span, len(encoded.event), omitted=1)
             if entry is None:
                 return
             answer = f"longer than syslog.max_bytes ({len(encoded.event)} bytes of message)"
@@ -180,6 +187,7 @@ class Sender:
         entry = self._progress.enter(item, encoded.span, len(encoded.data), omitted=len(encoded.omitted))
         if entry is None:
             return
+        self._entry = entry
         report = self._lane.send(encoded, entry)
         self._encoded += encoded.span.events
         if not report.in_order:
@@ -198,14 +206,26 @@ class Sender:
         events, size = self._way.limits
         delay = max(events.delay(payload.events), size.delay(len(payload.data)))
         if delay > 0:
-            self._gate.hold_back(delay, "keeping to the configured speed limit")
+            self._hold_back(delay)
+
+    def _hold_back(self, seconds: float) -> None:
+        """Wait, and go on asking what became of what was sent before."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            next_poll = self._lane.next_poll_s()
+            pause = left if next_poll is None else min(left, max(next_poll, SHORTEST_POLL_S))
+            self._gate.hold_back(pause, "keeping to the configured speed limit")
+            self._poll_when_due()
 
     def _absorb(self, report: Report) -> None:
         settled = self._progress.report(report)
         if settled.events:
             self._metrics.delivered_events.inc(settled.events)
             self._metrics.delivered_bytes.inc(settled.size)
-        self._notices.extend(token for token in report.lost if isinstance(token, Notice))
+        self._announced.difference_update(token for token in report.settled if isinstance(token, Notice))
+        lost = [token for token in report.lost if isinstance(token, Notice)]
+        self._announced.difference_update(lost)
+        self._notices.extend(lost)
 
     # --- events that will never be taken ---
 
@@ -222,6 +242,8 @@ class Sender:
             raise RuntimeError(f"shard {self._shard}: an event that was sent cannot be named: {exc}") from exc
         event = self._way.encoder.split(rejection.payload.data)[rejection.index]
         self._policy.give_up(self._letter(event_id, rejection.reason, rejection.answer, event))
+        if self._entry is not None:
+            self._entry.omitted += 1
 
     def _letter(self, event_id: str, reason: str, answer: str, event: bytes) -> DeadLetter:
         return DeadLetter(event_id, self._shard, reason, answer, event, self._wall())
@@ -231,19 +253,13 @@ class Sender:
         self._notices.append(Notice(letter))
 
     def _announce(self) -> None:
-        while self._notices and not self._stop.asked:
+        while self._notices and not self._stop.over:
             notice = self._notices.popleft()
             encoder = self._way.notices or self._way.encoder
             for encoded in encoder.encode(notice_batch(notice.letter, self._host)):
                 if isinstance(encoded, Payload):
-                    self._absorb(self._send_notice(encoded, notice))
-
-    def _send_notice(self, payload: Payload, notice: Notice) -> Report:
-        try:
-            return self._lane.send(payload, notice)
-        except Rerouted:
-            self._notices.append(notice)
-            raise
+                    self._announced.add(notice)
+                    self._absorb(self._lane.send(encoded, notice))
 
     # --- log groups that cannot be walked ---
 

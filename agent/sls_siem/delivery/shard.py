@@ -104,6 +104,8 @@ class ShardWorker:
         source: an SLS session of its own.
         shared: what all shards share.
         ended: called once, from the reader thread, when both threads have ended.
+
+    `refused` tells, then, whether the service said that the shard is not ours.
     """
 
     def __init__(self, shard: int, source: Source, shared: Shared, ended: Callable[[ShardWorker], None]) -> None:
@@ -124,6 +126,8 @@ class ShardWorker:
         self._progress: Optional[Progress] = None
         self._reader: Optional[Reader] = None
         self._sender_ended = threading.Event()
+        self._made_at = time.monotonic()
+        self.refused = False
         self._thread = threading.Thread(target=self._run, name=f"shard-{shard}-reader", daemon=True)
 
     def start(self) -> None:
@@ -155,6 +159,10 @@ class ShardWorker:
         """It may neither send nor save any more."""
         return self._stop.dropped
 
+    def age_s(self) -> float:
+        """Seconds since the shard was taken."""
+        return time.monotonic() - self._made_at
+
     def _wake(self) -> None:
         if self._progress is not None:
             self._progress.wake()
@@ -179,6 +187,7 @@ class ShardWorker:
             self._work(pulse)
         except NotOwnerError as exc:
             LOG.warning("shard %d: given up, the service says it is not ours: %s", self.shard, exc)
+            self.refused = True
             self._stop.now()
         except BaseException as exc:  # noqa: BLE001 - top of a thread: the process must not live on without it
             self._stop.now()

@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Optional
 
+LAST_EXCHANGE_S = 60.0
+"""How long after the end of its drain a shard may still be in its last exchange with the SIEM."""
+
 
 class Stop:
     """The stop signal of one shard worker.
@@ -41,8 +44,12 @@ class Stop:
 
     @property
     def dropped(self) -> bool:
-        """Nothing may be sent or saved, not even what was settled: the shard may be somebody else's."""
-        return self._deadline == float("-inf")
+        """Nothing may be sent or saved, not even what was settled: the shard is, or may soon be, somebody else's.
+
+        So it is, too, when a drain has not ended long after it should have: something hangs, such as a disk.
+        """
+        deadline = self._deadline
+        return deadline is not None and self._clock() >= deadline + LAST_EXCHANGE_S
 
     @property
     def over(self) -> bool:

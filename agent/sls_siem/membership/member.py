@@ -16,7 +16,7 @@ from typing import Optional, Protocol
 
 from sls_siem.errors import NotFoundError, NotOwnerError, SourceError, TransientSourceError
 from sls_siem.health import Health, Pulse
-from sls_siem.membership.lease import Lease, boottime
+from sls_siem.membership.lease import SENDING_SHARE, Lease, boottime
 from sls_siem.metrics import Metrics
 from sls_siem.retry import Backoff
 
@@ -65,7 +65,7 @@ class Member:
         calls: session used by this thread only.
         host: whoever works on the shards.
         lease: renewed here.
-        interval_s: time between two heartbeats.
+        interval_s: time between two heartbeats; shortened where the timeout in force leaves no room for a lost one.
         group_timeout_s: the group's timeout, in force on the service.
         prepare: makes the group and its first positions; called first, returns the timeout in force; may raise
             SourceError (tried again, also after a stop) and must return None once it was told to stop, at the latest
@@ -159,10 +159,21 @@ class Member:
                 return False
             self._timeout_s = timeout_s
             self._lease.set_timeout(timeout_s)
+            self._keep_within(timeout_s)
             self._succeeded()
             # The long wait that was announced for this must not excuse what hangs after it.
             pulse.moved()
             return True
+
+    def _keep_within(self, timeout_s: float) -> None:
+        """Beat often enough for the group's timeout, which may be another than the configured one."""
+        longest_s = timeout_s * SENDING_SHARE / 2
+        if self._interval_s > longest_s:
+            LOG.warning(
+                "%s: its timeout is %g s, so a heartbeat is sent every %.3g s instead of %g",
+                *(WHO, timeout_s, longest_s, self._interval_s),
+            )
+            self._interval_s = longest_s
 
     def _beat_until_stopped(self, pulse: Pulse) -> None:
         while True:

@@ -5,7 +5,6 @@ It knows no signal and no systemd: that is the main loop's affair (`run.py`).
 
 from __future__ import annotations
 
-import dataclasses
 import socket
 import threading
 import time
@@ -176,11 +175,12 @@ class Agent:
 
         Secrets and TLS files are read again in any case.
 
+        Args:
+            config: differs in nothing that needs a restart to be read otherwise (`without_restart`).
+
         Raises:
             ConfigError: something that it names cannot be used; the old one stays in force.
         """
-        # What is read, and as whom, stays as it was until a restart.
-        config = dataclasses.replace(config, sls=self._config.sls, metrics=self._config.metrics)
         self._outlet.replace(self._way(config))
         self._metrics.forget_siem()
         self._credentials.reload()
@@ -199,10 +199,6 @@ class Agent:
     def drained(self) -> bool:
         """Every shard has been handed over."""
         return not self._pool.working() and not self._pool.ending()
-
-    def unsettled_bytes(self) -> int:
-        """What the drain still waits for."""
-        return sum(row.unsettled_bytes for row in self._pool.status())
 
     def leave(self) -> None:
         """Tell the service that nothing is held."""

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from sls_siem.config import Config
+from sls_siem.config.derived import with_sls
 
 APPLIED = ("siem.", "hec.", "syslog.", "cef.", "leef.", "filter.", "fields.", "tls.", "log.")
 APPLIED_KEYS = frozenset(
@@ -41,6 +42,11 @@ def changes_between(old: Config, new: Config) -> Changes:
 def applied_by_reload(key: str) -> bool:
     """Tell whether a change of the key needs no restart."""
     return key not in PACED_KEYS and (key.startswith(APPLIED) or key in APPLIED_KEYS)
+
+
+def without_restart(running: Config, new: Config) -> Config:
+    """Take of a new configuration what can be in force now: what is read, and as whom, stays until a restart."""
+    return dataclasses.replace(with_sls(new, running.sls), metrics=running.metrics)
 
 
 def _flat(value: object, prefix: str = "") -> dict[str, object]:

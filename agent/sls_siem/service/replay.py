@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Optional
 
-from sls_siem.codec import make_encoder
+from sls_siem.codec import make_encoder, make_reference_encoder
 from sls_siem.config import Config
 from sls_siem.dead_letter import DeadLetters
 from sls_siem.delivery.lag import Retention
@@ -263,7 +263,7 @@ def _way(config: Config, output: Output) -> Way:
     return Way(
         output=output,
         encoder=make_encoder(settings),
-        reference=make_encoder(settings),
+        reference=make_reference_encoder(settings),
         notices=make_encoder(without_transform(settings)),
         letters=None if delivery.on_reject == "hold" else letters,
         limits=(

@@ -23,7 +23,7 @@ from sls_siem.service.agent import Agent
 from sls_siem.service.memory import limit_hoarding
 from sls_siem.service.places import InstanceLock, runtime_directory, write_status
 from sls_siem.service.redact import Redactor
-from sls_siem.service.reload import changes_between
+from sls_siem.service.reload import changes_between, without_restart
 from sls_siem.service.status import Snapshot
 from sls_siem.service.web import MetricsServer
 from sls_siem.systemd import Notifier, watchdog_interval_s
@@ -37,7 +37,8 @@ EXIT_AT_ONCE = 143
 STATUS_S = 2.0
 DRAIN_LOOK_S = 0.05
 DRAIN_SLACK_S = 10.0
-EXTEND_S = 15.0
+END_S = 15.0
+"""Longest time that leaving the group and closing take after the drain."""
 
 
 class Signals:
@@ -197,8 +198,9 @@ class _Loop:
         self._notifier.ready(self._publish().sentence())
 
     def _apply(self, config: Config, read_at: float) -> None:
-        changes = changes_between(self._config, config)
         waiting = changes_between(self._started_with, config).need_restart
+        config = without_restart(self._started_with, config)
+        changes = changes_between(self._config, config)
         self._agent.reload(config)
         self._agent.config_read, self._agent.needs_restart = read_at, waiting
         self._redactor.refresh(config)
@@ -250,15 +252,11 @@ class _Loop:
         seconds = self._config.delivery.drain_s
         LOG.info("draining for at most %g s", seconds)
         self._notifier.stopping("draining")
+        self._notifier.extend_stop(seconds + DRAIN_SLACK_S + END_S)
         self._agent.drain(seconds)
         until = time.monotonic() + seconds + DRAIN_SLACK_S
-        left = self._agent.unsettled_bytes()
         while not self._agent.drained() and time.monotonic() < until and self._agent.failure is None:
             self._feed_watchdog()
-            now_left = self._agent.unsettled_bytes()
-            if now_left < left:
-                self._notifier.extend_stop(EXTEND_S)
-            left = now_left
             self._agent.woken.wait(DRAIN_LOOK_S)
         if self._agent.drained():
             LOG.info("drained: everything that was in hand is settled or will be read again by the next consumer")

@@ -12,7 +12,7 @@ from sls_siem.delivery.gate import Pause
 from sls_siem.delivery.ledger import Ledger
 from sls_siem.delivery.limits import RateLimit
 from sls_siem.delivery.pacing import MARGIN, SHORTEST_S, Pacer
-from sls_siem.delivery.stop import Stop
+from sls_siem.delivery.stop import LAST_EXCHANGE_S, Stop
 from sls_siem.delivery.window import Window
 from sls_siem.errors import TransientSourceError
 from sls_siem.sls.model import Checkpoint
@@ -32,21 +32,21 @@ class Clock:
 def test_the_window_grants_only_what_is_free_and_takes_back() -> None:
     window = Window(100)
 
-    assert window.reserve(60, 0)
-    assert not window.reserve(60, 0.01)
+    assert window.reserve(60, 0, shard=0)
+    assert not window.reserve(60, 0.01, shard=0)
     window.give_back(20)
-    assert window.reserve(60, 0)
+    assert window.reserve(60, 0, shard=0)
     assert 100 == window.used
 
 
 def test_who_gives_up_waiting_lets_the_next_one_in() -> None:
     window = Window(100)
-    assert window.reserve(60, 0)
+    assert window.reserve(60, 0, shard=0)
     patient: list[bool] = []
-    large = threading.Thread(target=lambda: window.reserve(90, 0.3))
+    large = threading.Thread(target=lambda: window.reserve(90, 0.3, shard=0))
     large.start()
     _until(lambda: len(window._queue) == 1)
-    small = threading.Thread(target=lambda: patient.append(window.reserve(30, 10)))
+    small = threading.Thread(target=lambda: patient.append(window.reserve(30, 10, shard=0)))
     small.start()
     large.join()
     small.join(5)
@@ -55,31 +55,55 @@ def test_who_gives_up_waiting_lets_the_next_one_in() -> None:
     assert 90 == window.used
 
 
+def test_who_comes_back_to_the_window_has_its_old_place() -> None:
+    """A shard waits in short turns, and keeps house between them."""
+    window = Window(100)
+    assert window.reserve(100, 0, shard=0)
+    assert not window.reserve(100, 0, shard=1)
+    order: list[int] = []
+
+    def wait_for(shard: int) -> None:
+        if window.reserve(100, 10, shard=shard):
+            order.append(shard)
+            window.give_back(100)
+
+    threads = []
+    for waiting, shard in enumerate((2, 1), start=1):
+        threads.append(threading.Thread(target=wait_for, args=(shard,)))
+        threads[-1].start()
+        _until(lambda waiting=waiting: len(window._queue) == waiting)
+    window.give_back(100)
+    for thread in threads:
+        thread.join(15)
+
+    assert [1, 2] == order
+
+
 def test_a_wish_for_more_than_the_whole_window_gets_the_whole_window() -> None:
     window = Window(100)
 
-    assert window.reserve(1000, 0)
-    assert not window.reserve(1, 0)
+    assert window.reserve(1000, 0, shard=0)
+    assert not window.reserve(1, 0, shard=0)
 
 
 def test_an_answer_larger_than_its_reservation_delays_the_next_one() -> None:
     window = Window(100)
-    assert window.reserve(50, 0)
+    assert window.reserve(50, 0, shard=0)
     window.exceed(80)
     window.give_back(50)
 
-    assert not window.reserve(30, 0)
+    assert not window.reserve(30, 0, shard=0)
     window.give_back(80)
-    assert window.reserve(100, 0)
+    assert window.reserve(100, 0, shard=0)
 
 
 def test_who_waits_longest_for_the_window_is_served_first() -> None:
     window = Window(100)
-    assert window.reserve(100, 0)
+    assert window.reserve(100, 0, shard=0)
     order: list[str] = []
 
     def wait_for(name: str, amount: int) -> None:
-        assert window.reserve(amount, 10)
+        assert window.reserve(amount, 10, shard=0)
         order.append(name)
 
     large = threading.Thread(target=wait_for, args=("large", 90))
@@ -216,6 +240,17 @@ def test_a_later_drain_does_not_prolong_an_earlier_one() -> None:
     stop.drain(50)
 
     assert 5.0 == stop.remaining_s()
+
+
+def test_a_drain_that_hangs_drops_the_shard_once_its_last_exchange_must_be_over() -> None:
+    clock = Clock()
+    stop = Stop(clock)
+    stop.drain(5)
+    clock.now += 5 + LAST_EXCHANGE_S - 1
+    assert (True, False) == (stop.over, stop.dropped)
+    clock.now += 1
+
+    assert stop.dropped
 
 
 class Overslept:

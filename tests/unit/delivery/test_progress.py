@@ -603,7 +603,7 @@ def test_what_concerns_a_resting_reader_wakes_it_at_once(event: str) -> None:
         "lost": lambda: progress.report(Report(lost=(entry,))),
         "broken": lambda: progress.report(Report(in_order=True)),
         "read again": progress.read_again,
-        "sent again": progress.send_unsettled_again,
+        "sent again": lambda: progress.send_unsettled_again(torn=True),
         "closed": progress.close,
         "woken": progress.wake,
     }[event]()

@@ -18,7 +18,7 @@ from sls_siem.delivery.reader import Reader, ReaderSettings
 from sls_siem.delivery.stop import Stop
 from sls_siem.delivery.turns import Turns
 from sls_siem.delivery.window import Window
-from sls_siem.errors import CursorInvalidError
+from sls_siem.errors import CredentialsRefusedError, CursorInvalidError, SourceError, TransientSourceError
 from sls_siem.health import Health
 from sls_siem.metrics import Metrics
 from sls_siem.sls.model import Pulled
@@ -90,7 +90,7 @@ class Setting:
     def fetch(self) -> None:
         job = self.progress.next_job()
         assert job is not None
-        assert self.window.reserve(10 << 20, 0)
+        assert self.window.reserve(10 << 20, 0, shard=0)
         self.reader._fetch(job)
 
 
@@ -137,6 +137,19 @@ def test_answers_are_checked_at_once_where_the_codec_cannot_or_has_found_one_wro
     one.fetch()
 
     assert [regrouped, True, regrouped] == service.whole
+
+
+def test_credentials_that_stay_refused_are_told_once_and_another_fault_at_once(caplog) -> None:
+    def raised(error: SourceError) -> Pulled:
+        raise error
+
+    faults = [CredentialsRefusedError("unknown key")] * 3 + [TransientSourceError("busy")] * 2
+    one = Setting(Service(lambda _position: raised(faults.pop(0))))
+    for _ in range(5):
+        one.fetch()
+
+    assert [] == faults
+    assert ["shard 3: unknown key", "shard 3: busy"] == [record.getMessage() for record in caplog.records]
 
 
 def test_a_position_beyond_the_end_of_a_logstore_made_anew_starts_over_at_its_begin() -> None:

@@ -300,6 +300,45 @@ def test_a_new_way_out_gets_what_the_old_one_did_not_settle(tmp_path: Path) -> N
     assert [] == one.lane.sent
 
 
+def test_a_new_way_out_takes_what_is_queued_when_the_old_one_owes_nothing(tmp_path: Path) -> None:
+    """However often the configuration is reloaded, the shard comes on."""
+    one = Setting(tmp_path)
+    one.queue([group("a")])
+    successor = Lane()
+    one.replace_way(successor)
+    one.thread.start()
+    until(lambda: successor.sent)
+    one.end()
+
+    assert ["a"] == seqs(successor)
+    assert BASE + 1 == one.progress.position
+
+
+def test_what_became_of_earlier_payloads_is_asked_for_while_the_speed_limit_holds(tmp_path: Path) -> None:
+    one = Setting(tmp_path)
+    held: list[object] = []
+    delays = [0.0, 60.0]
+
+    def keep(_payload, token):
+        held.append(token)
+        return Report()
+
+    lane = Lane()
+    lane.script = [keep]
+    due_at = time.monotonic() + 0.5
+    lane.next_poll_s = lambda: due_at - time.monotonic() if held else None  # type: ignore[method-assign]
+    lane.poll = lambda: Report(settled=(held.pop(),)) if held else Report()  # type: ignore[method-assign]
+    one.limits = (SimpleNamespace(delay=lambda _events: delays.pop(0)), RateLimit(0, time.monotonic))
+    one.replace_way(lane)
+    one.queue([group("a")])
+    one.queue([group("b")])
+    one.thread.start()
+    until(lambda: one.progress.position == BASE + 1)
+    one.end()
+
+    assert ([], []) == (delays, seqs(lane))
+
+
 def test_a_new_way_out_ends_the_attempts_on_the_old_one(tmp_path: Path) -> None:
     one = Setting(tmp_path)
 
@@ -412,7 +451,52 @@ def test_a_refused_event_becomes_a_dead_letter_and_is_announced_without_its_cont
     assert TOPIC.encode() in notice
     assert letter.event_id.encode() in notice
     assert b"secret-b" not in notice
-    assert 1 == one.metrics.totals()["dead_lettered"]
+    totals = one.metrics.totals()
+    assert (1, 2) == (totals["dead_lettered"], totals["delivered"])
+
+
+def test_a_notice_that_the_old_way_out_did_not_settle_goes_by_the_new_one(tmp_path: Path) -> None:
+    one = Setting(tmp_path)
+
+    def refuse(payload, token):
+        one.gate.reject(Rejection(payload, 0, "invalid-event", "Invalid data format"))
+        return Report(settled=(token,))
+
+    class Unsure(Lane):
+        def send(self, payload: Payload, token: object) -> Report:
+            report = super().send(payload, token)
+            return Report() if isinstance(token, Notice) else report
+
+    old, successor = Unsure(), Lane()
+    old.script = [refuse]
+    one.replace_way(old)
+    one.queue([group("a")])
+    one.thread.start()
+    until(lambda: old.notices)
+    one.replace_way(successor)
+    until(lambda: successor.notices)
+    one.replace_way(Lane())
+    until(lambda: successor.closed)
+    one.end()
+
+    assert old.notices == successor.notices
+
+
+def test_an_event_that_is_refused_in_the_drain_is_announced_before_its_end(tmp_path: Path) -> None:
+    one = Setting(tmp_path)
+
+    def refuse(payload, token):
+        one.stop.drain(5)
+        one.gate.reject(Rejection(payload, 0, "invalid-event", "Invalid data format"))
+        return Report(settled=(token,))
+
+    one.lane.script = [refuse]
+    one.queue([group("a")])
+    one.thread.start()
+    one.thread.join(10)
+
+    assert not one.thread.is_alive()
+    assert 1 == len(one.lane.notices)
 
 
 def test_a_refused_event_that_cannot_be_named_ends_the_sender_instead_of_owing_its_payload_for_ever() -> None:

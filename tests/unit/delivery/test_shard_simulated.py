@@ -128,7 +128,7 @@ class Process:
             if self._random.random() < 0.3:
                 self.reader._keeper.save_if_due(at_once=True)
             job = self.progress.next_job()
-            if job is not None and self.window.reserve(LARGEST_ANSWER, 0):
+            if job is not None and self.window.reserve(LARGEST_ANSWER, 0, shard=0):
                 self.reader._fetch(job)
         finally:
             self._busy.discard("reader")

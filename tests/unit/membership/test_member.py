@@ -202,6 +202,15 @@ def test_errors_do_not_make_heartbeats_hotter_than_half_the_interval_on_average(
     assert (one.service.at[-1] - one.service.at[2]) / (len(one.service.at) - 3) > 0.03
 
 
+def test_heartbeats_come_often_enough_for_a_group_with_a_shorter_timeout(setting, caplog) -> None:
+    one = setting(lambda _: 1.5, interval_s=30.0)
+    one.service.assigned = (0,)
+    until(lambda: len(one.service.beats) >= 4, 10.0)
+
+    assert set() == one.host.dropped
+    assert "its timeout is 1.5 s, so a heartbeat is sent every 0.6 s instead of 30" in caplog.text
+
+
 def test_a_group_that_cannot_be_made_yet_is_tried_again(setting) -> None:
     calls = []
 

@@ -44,7 +44,7 @@ class ScriptedAgent:
         self.done: list[str] = []
         self.reloaded: list[Config] = []
         self.state = "running"
-        self.left: list[int] = []
+        self.left = 0
         self._steps = list(steps)
 
     def start(self) -> None:
@@ -69,12 +69,8 @@ class ScriptedAgent:
         self.done.append(f"drain {seconds:g}")
 
     def drained(self) -> bool:
+        self.left = max(0, self.left - 1)
         return not self.left
-
-    def unsettled_bytes(self) -> int:
-        amount = self.left[0] if self.left else 0
-        self.left = self.left[1:]
-        return amount
 
     def leave(self) -> None:
         self.done.append("leave")
@@ -324,6 +320,36 @@ def test_a_reload_names_what_it_applied_and_what_needs_a_restart(run_time, caplo
     assert "need a restart: sls.heartbeat_s" in caplog.text
 
 
+def test_a_reload_does_not_name_the_source_after_a_logstore_that_waits_for_a_restart(run_time, caplog) -> None:
+    caplog.set_level(logging.INFO, "sls_siem")
+
+    def be_told(_agent: ScriptedAgent) -> None:
+        rig.signals.reloads += 1
+
+    def reread() -> Config:
+        return named(dataclasses.replace(rig.config, sls=dataclasses.replace(rig.config.sls, logstore="another")))
+
+    def named(config: Config) -> Config:
+        """Fill in what follows from the logstore's name, as it is done when a configuration is loaded."""
+        hec = dataclasses.replace(config.hec, source=f"sls:{config.sls.project}/{config.sls.logstore}")
+        syslog = dataclasses.replace(config.syslog, app_name=config.sls.logstore)
+        return dataclasses.replace(config, hec=hec, syslog=syslog)
+
+    agent = ScriptedAgent(be_told, lambda _agent: None)
+    base = named(hec_config("http://127.0.0.1:9"))
+    rig = Rig(agent, hec=base.hec, syslog=base.syslog)
+
+    assert 0 == rig.run(reread)
+    (reloaded,) = agent.reloaded
+    assert (base.sls, base.hec.source, base.syslog.app_name) == (
+        *(reloaded.sls, reloaded.hec.source),
+        reloaded.syslog.app_name,
+    )
+    assert "changed keys: none" in caplog.text
+    assert "need a restart: hec.source" not in caplog.text
+    assert "sls.logstore" in caplog.text
+
+
 def test_a_reload_without_a_change_reads_the_secrets_again(run_time, caplog) -> None:
     caplog.set_level(logging.INFO, "sls_siem")
 
@@ -368,29 +394,27 @@ def test_a_failure_during_the_drain_ends_it_at_once_and_is_what_the_exit_status_
         agent.failure = RuntimeError("a thread died")
 
     agent = ScriptedAgent()
-    agent.left = [5] * 10_000
+    agent.left = 10_000
     agent.drain = lambda _seconds: fail(agent)  # type: ignore[method-assign]
 
     assert 70 == Rig(agent).run()
-    assert len(agent.left) > 9_000
+    assert agent.left > 9_000
     assert "RuntimeError" in caplog.text
 
 
-def test_a_drain_that_makes_progress_asks_for_more_time_and_one_that_makes_none_does_not(run_time, manager) -> None:
-    for left, asks in (([900, 900, 600, 600, 300], 2), ([900, 900, 900], 0)):
-        manager.read()
-        manager.messages.clear()
-        agent = ScriptedAgent()
-        agent.left = left
+def test_a_drain_asks_for_all_the_time_that_it_may_take(run_time, manager) -> None:
+    agent = ScriptedAgent()
+    agent.left = 3
 
-        assert 0 == Rig(agent).run()
-        assert asks == len([message for message in manager.read() if message == "EXTEND_TIMEOUT_USEC=15000000"])
-        assert [] == agent.left
+    assert 0 == Rig(agent).run()
+    asked = [message for message in manager.read() if message.startswith("EXTEND_TIMEOUT_USEC=")]
+    assert [f"EXTEND_TIMEOUT_USEC={int((0.1 + service.DRAIN_SLACK_S + service.END_S) * 1e6)}"] == asked
+    assert 0 == agent.left
 
 
 def test_a_drain_that_does_not_end_is_given_up_and_said(run_time, caplog) -> None:
     agent = ScriptedAgent()
-    agent.left = [7] * 1_000_000
+    agent.left = 1_000_000
 
     assert 0 == Rig(agent).run()
     assert "not drained in time" in caplog.text
