@@ -35,6 +35,11 @@ pub struct Decoder {
 }
 
 impl Decoder {
+    /// Most bytes of `out` that can be written by the end of the block, of which a byte stands for 255 at most.
+    pub fn most(&self, block: &[u8]) -> usize {
+        self.at.saturating_add((block.len() - self.pos).saturating_mul(255))
+    }
+
     /// Writes whole sequences until `until` bytes of `out` are written, or more.
     ///
     /// `out`: what was written before, up to `self.at`, and room behind it, where anything may be written.

@@ -86,6 +86,9 @@ impl Unpacking {
         self.base += kept;
         self.decoder.at -= kept;
         let least = from - self.base + size;
+        if least > self.decoder.most(block) {
+            return None; // before there is room for what is only announced
+        }
         let until = least.max(AT_ONCE);
         self.make_room(until + ROOM);
         loop {

@@ -52,6 +52,8 @@ class Batch:
         regrouped: the service ran a query or a processor, so groups in `body` have no position of their own.
         skip: so many events at the front of `body` are left out (they were settled before).
         limit: at most so many events after these are encoded; None means all.
+        checked: the number of groups was compared with `body`; otherwise it may prove wrong when all before has been
+            encoded, and each of these groups then had another one's position.
     """
 
     shard: int
@@ -62,6 +64,7 @@ class Batch:
     regrouped: bool = False
     skip: int = 0
     limit: Optional[int] = None
+    checked: bool = True
 
 
 class Span(NamedTuple):

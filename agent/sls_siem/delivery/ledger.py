@@ -145,6 +145,20 @@ class Ledger:
             raise ValueError(f"position {position} lies before the frontier {self._frontier}")
         self._frontier = Mark(position, skip)
 
+    def go_back(self, mark: Mark) -> bool:
+        """What was entered from that place on had other places than it was given: forget it, to be entered again.
+
+        False when nothing was entered there.
+        """
+        if (self._frontier.position, self._frontier.skip) <= (mark.position, mark.skip):
+            return False
+        behind = [entry for entry in self._entries if (entry.span.start, entry.span.skip) >= (mark.position, mark.skip)]
+        for entry in behind:
+            self.settle(entry)  # an answer that comes late says nothing of what is entered then
+        self._frontier = mark
+        self._reached = min(self._reached, mark.position)
+        return True
+
     def restart(self, position: int) -> None:
         """Forget everything: the shard's positions mean something else now (its logstore was made anew)."""
         for entry in self._entries:

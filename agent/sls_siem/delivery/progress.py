@@ -49,6 +49,7 @@ class Progress:
         self._again: deque[Job] = deque()
         self._queue: deque[Item] = deque()
         self._in_hand: Optional[Item] = None
+        self._unchecked: Optional[Batch] = None
         self._handed_over = 0
         self._growth = 1.0
         self._closed = False
@@ -58,9 +59,10 @@ class Progress:
 
     @property
     def position(self) -> int:
-        """Position up to which everything is settled."""
+        """Position up to which everything is settled; none within a batch of which it is not sure what is where."""
         with self._lock:
-            return self._ledger.position
+            position = self._ledger.position
+            return position if self._unchecked is None else min(position, self._unchecked.position)
 
     @property
     def reading_position(self) -> int:
@@ -90,7 +92,7 @@ class Progress:
         """Something was handed over behind `position`: whoever starts there sends it again."""
         with self._lock:
             frontier = self._ledger.frontier
-            return frontier.position > self._ledger.position or frontier.skip > 0
+            return frontier.position > self.position or frontier.skip > 0
 
     def unsettled_for_s(self) -> float:
         """Age of the oldest unsettled payload."""
@@ -243,6 +245,7 @@ class Progress:
             self._rewind(Mark(position))
             self._alone_until = self._whole_until = position
             self._again.clear()
+            self._unchecked = None
             self._ledger.restart(position)
 
     # --- for the sender ---
@@ -256,6 +259,7 @@ class Progress:
             if self._closed or not self._queue:
                 return None
             item = self._in_hand = self._queue.popleft()
+            self._unchecked = None if item.batch.checked else item.batch
             self._handed_over = 0
             if self._room_wanted:
                 self._for_reader.notify()
@@ -280,7 +284,7 @@ class Progress:
         """Every payload of the batch has been handed over."""
         with self._lock:
             self._give_back(item.size)
-            self._in_hand = None
+            self._in_hand = self._unchecked = None
             if item.job.generation == self._generation:
                 if item.job.again is None:
                     self._ledger.advance(item.batch.next_position, item.skip_left)
@@ -306,11 +310,21 @@ class Progress:
                     span = entry.span
                     entry.span = Span(item.batch.next_position, span.end, 0, span.skip + span.events)
 
-    def abandoned(self, item: Item) -> None:
-        """The batch leaves the window without having been handed over whole."""
+    def abandoned(self, item: Item, *, miscounted: bool = False) -> None:
+        """The batch leaves the window without having been handed over whole.
+
+        Args:
+            item: of that batch.
+            miscounted: it does not hold the groups that were announced, so what was handed over of it was named
+                wrongly and something may be missing: all of it is pulled again, and checked.
+        """
         with self._lock:
             self._give_back(item.size)
-            self._in_hand = None
+            batch, self._in_hand, self._unchecked = self._unchecked, None, None
+            if miscounted and batch is not None and self._ledger.go_back(Mark(batch.position, batch.skip)):
+                self._whole_until = batch.next_position
+                self._rewind(self._ledger.frontier)
+                self._for_reader.notify()
 
     def report(self, report: Report) -> Settled:
         """Note what the SIEM said; a broken order makes everything unsettled be read again."""

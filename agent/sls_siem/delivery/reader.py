@@ -187,8 +187,8 @@ class Reader:
                 job.position,
                 end_position=job.end,
                 count=1 if job.alone else GROUPS_PER_PULL,
-                # The codec compares the number of groups only where they have positions.
-                whole=job.whole or self._settings.regrouped,
+                # The codec compares the number of groups only where they have positions, and only at their end.
+                whole=job.whole or job.again is not None or self._settings.regrouped,
             )
         except CursorInvalidError as exc:
             self._start_from_oldest(job, exc)
@@ -260,6 +260,7 @@ class Reader:
             regrouped=self._settings.regrouped,
             skip=job.skip if held is None else min(job.skip, held),
             limit=job.limit,
+            checked=pulled.checked,
         )
         self._progress.put(job, batch, size, held=held)
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Optional
 
-from sls_siem.codec.model import Batch, Oversize, Payload
+from sls_siem.codec import count_groups
+from sls_siem.codec.model import Batch, Oversize, Payload, whole
 from sls_siem.dead_letter import DeadLetter
 from sls_siem.delivery.gate import ShardGate
 from sls_siem.delivery.job import Item
@@ -163,7 +164,7 @@ class Sender:
             if done:
                 self._progress.finished(item)
             else:
-                self._progress.abandoned(item)
+                self._progress.abandoned(item, miscounted=_miscounted(item.batch))
 
     def _hand_over(self, item: Item, encoded: object) -> None:
         if isinstance(encoded, Oversize):
@@ -269,7 +270,7 @@ class Sender:
 
     def _undecodable(self, item: Item, error: CodecError) -> None:
         batch = item.batch
-        failed_before = self._suspicious(batch)
+        failed_before = batch.checked and self._suspicious(batch)
         failed_at = batch.position + (0 if batch.regrouped else max(0, error.group_index))
         self._failed_at = failed_at
         if not failed_before:
@@ -295,3 +296,14 @@ class Sender:
         )
         self._policy.give_up(letter)
         self._progress.pass_over(item)
+
+
+def _miscounted(batch: Batch) -> bool:
+    """Tell whether a batch that was not checked holds another number of groups than was announced."""
+    if batch.checked:
+        return False
+    try:
+        found = count_groups(whole(batch.body))
+    except CodecError:  # of what cannot be decompressed, only groups in front of the fault were handed over
+        return False
+    return found is not None and found != batch.groups

@@ -66,6 +66,7 @@ class Pulled(NamedTuple):
         raw_bytes: bytes read before a query or processor ran, when the service tells.
         cursor_time: epoch seconds of receipt of the last group read, when the service tells.
         end_of_cursor: the service says that this was the end of the shard for now, when it tells.
+        checked: see `Batch`.
     """
 
     asked: int
@@ -77,3 +78,4 @@ class Pulled(NamedTuple):
     raw_bytes: Optional[int] = None
     cursor_time: Optional[int] = None
     end_of_cursor: Optional[bool] = None
+    checked: bool = True

@@ -1,9 +1,9 @@
 """The answer of PullLogs, checked before anybody relies on it: headers, sizes, number of groups.
 
-Where the codec is to decompress it, the codec checks the last two.
+Where the codec is to decompress it, the last two are compared when it has come to the end.
 
 Source: SLS API reference, PullLogs; `PullLogResponse` of the SDKs. The Python SDK believes the headers, so that a
-wrong `x-log-count` skips logs; the Java SDK compares, and so does this module.
+wrong `x-log-count` skips logs; the Java SDK compares, and so do we.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def read_pulled(answer: HttpAnswer, asked: int, *, whole: bool = True) -> Pulled
         raw_bytes=_optional(headers, "x-log-rawdatasize"),
         cursor_time=_optional(headers, "x-log-cursor-time"),
         end_of_cursor=_flag(headers, "x-log-end-of-cursor"),
+        checked=whole or found is not None,
     )
 
 

@@ -242,11 +242,15 @@ encoder = make_encoder(EncoderSettings("hec", "project", "store"))
 def peak_kb():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 
+# One run of literals: the tag of a group, its length of nearly 64 MB, and 60 bytes of it.
+literals = b"\\x0a\\xfb\\xff\\xff\\x1f" + b"x" * 60
+announced = bytes([0xF0, len(literals) - 15]) + literals
 before = peak_kb()
-try:
-    list(encoder.encode(Batch(0, 0, groups, groups, load().lz4_packed(block[:1], 64 << 20))))
-except CodecError:
-    print(peak_kb() - before)
+for cut_off in (block[:1], announced):
+    try:
+        list(encoder.encode(Batch(0, 0, groups, groups, load().lz4_packed(cut_off, 64 << 20))))
+    except CodecError:
+        print(peak_kb() - before)
 answer = Batch(0, 0, groups, groups, load().lz4_packed(block, size))
 print(sum(payload.events for payload in encoder.encode(answer)), peak_kb() - before)
 """
@@ -259,9 +263,9 @@ def test_an_answer_is_in_memory_only_in_part_and_what_is_only_announced_not_at_a
     path.write_bytes(lz4.block.compress(body, store_size=False))
     command = [sys.executable, "-c", GROWTH, str(path), str(len(body)), str(20 * len(built))]
     told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    in_vain_kb, events, grown_kb = (int(word) for word in told.split())
+    in_vain_kb, in_vain_too_kb, events, grown_kb = (int(word) for word in told.split())
 
     assert (len(body) > 40_000_000, events) == (True, 80_000)
     # A payload, the place where it is written, and a piece of the answer; not the answer.
-    assert in_vain_kb < 4_000
+    assert max(in_vain_kb, in_vain_too_kb) < 4_000
     assert grown_kb < 12_000
