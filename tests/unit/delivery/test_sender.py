@@ -695,6 +695,22 @@ def test_an_answer_that_proves_to_be_miscounted_is_pulled_again_from_its_begin_a
     assert not one.letters.letters()
 
 
+def test_an_unchecked_answer_counts_as_settled_once_its_end_proved_it(tmp_path: Path) -> None:
+    one = Setting(tmp_path)
+    service = WrongAtFirst(one, "")
+    positions: set[int] = set()
+
+    def look(_payload, token):
+        positions.add(one.progress.position)
+        return Report(settled=(token,))
+
+    one.lane.script = [look] * 1000
+    service.serve()
+    one.run_until(lambda: one.progress.position == BASE + 2000)
+
+    assert ([False], {BASE}) == (service.wholes, positions)
+
+
 @pytest.mark.parametrize("fault", ["", "without its first group"])
 def test_what_a_stop_leaves_of_an_unchecked_answer_is_settled_only_if_it_was_counted_right(
     tmp_path: Path, fault: str
