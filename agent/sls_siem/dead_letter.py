@@ -169,7 +169,7 @@ class DeadLetters:
             if before + len(line) > self._max_bytes:
                 raise DeadLetterError(
                     f"{self._path} has reached delivery.dead_letter_max_bytes = {self._max_bytes}. See "
-                    " `sls-siem dead-letter list`, then retry or purge them; the agent holds until then"
+                    "`sls-siem dead-letter list`, then retry or purge them; the agent holds until then"
                 )
             try:
                 if before and not self._ends_a_line(before):

@@ -80,7 +80,9 @@ def read_all(instance: Optional[int]) -> list[dict[str, object]]:
         found.append(document)
     if not found:
         where = f"instance {instance}" if instance is not None else "any instance"
-        raise AgentError(f"no status of {where}: it does not run here. Start it with `systemctl start sls-siem@1`")
+        raise AgentError(
+            f"no status of {where}: it does not run here. Start it with `systemctl start sls-siem@{instance or 1}`"
+        )
     return found
 
 

@@ -74,7 +74,9 @@ def test_an_instance_that_does_not_run_is_named_with_what_would_start_one(run_ti
     write(run_time, 1, document())
 
     assert 69 == main(["status", "--instance", "7"])
-    assert "no status of instance 7" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no status of instance 7" in said
+    assert "`systemctl start sls-siem@7`" in said
     with pytest.raises(AgentError, match=r"no status of any instance: .*systemctl start"):
         (run_time / "1" / "status.json").unlink()
         read_all(None)
