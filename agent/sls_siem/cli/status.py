@@ -31,7 +31,8 @@ def status(instance: Optional[int], *, as_json: bool, watch: bool) -> int:
     if as_json:
         print(json.dumps({"instances": documents}, indent=2))
     else:
-        print("\n".join(table(documents, coloured=wants_colour(sys.stdout))))
+        columns = Screen(sys.stdout).size()[0]
+        print("\n".join(table(documents, columns=columns, coloured=wants_colour(sys.stdout))))
     return 0
 
 

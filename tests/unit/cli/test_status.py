@@ -107,13 +107,54 @@ def test_a_status_that_nobody_writes_any_more_is_shown_as_stopped(run_time) -> N
     assert ["stopped", "running"] == [line.split()[1] for line in table(found)[1:3]]
 
 
-def test_what_an_instance_waits_for_stands_below_it_and_within_the_width() -> None:
-    holding = {"shard 3": "https://splunk.example.com:8088: connection refused " + "x" * 100}
-    lines = table([document(state="holding", holding=holding), document(2)])
+REASON = (
+    "https://splunk.example.com:8088: 403, code 4: Invalid token; put the right one into "
+    "/etc/sls-siem/credentials/hec-token, then: systemctl reload 'sls-siem@*'"
+)
 
-    assert "     shard 3: https://splunk.example.com:8088: connection refused" == lines[2][:65].rstrip("x ")
-    assert 80 == len(lines[2])
-    assert all(len(line) <= 80 for line in lines)
+
+def test_what_an_instance_waits_for_stands_below_it_to_its_last_word() -> None:
+    lines = table([document(state="holding", holding={"shard 3": REASON}), document(2)])
+
+    assert [
+        "     shard 3: https://splunk.example.com:8088: 403, code 4: Invalid token; put",
+        "         the right one into /etc/sls-siem/credentials/hec-token, then: systemctl",
+        "         reload 'sls-siem@*'",
+    ] == lines[2:5]
+
+
+def test_a_reason_is_as_wide_as_the_terminal_or_80_columns_where_there_is_none(run_time, monkeypatch, capsys) -> None:
+    write(run_time, 1, document(holding={"shard 3": REASON}))
+    monkeypatch.setenv("COLUMNS", "200")
+    status(None, as_json=False, watch=False)
+    assert 80 >= max(map(len, capsys.readouterr().out.splitlines())) > 70
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    status(None, as_json=False, watch=False)
+
+    assert f"     shard 3: {REASON}" in capsys.readouterr().out.splitlines()
+
+
+def test_a_terminal_that_is_hardly_there_is_taken_for_40_columns() -> None:
+    lines = table([document(holding={"shard 3": REASON})], columns=1)
+
+    assert 40 >= max(map(len, lines[2:])) > 30
+
+
+def test_the_watched_screen_cuts_a_reason() -> None:
+    lines = watched([document(holding={"shard 3": REASON})], History(), size=(80, 24))
+
+    assert ["     shard 3: https://splunk.example.com:8088: 403, code 4: Invalid token; put …"] == [
+        line for line in lines if "shard 3" in line
+    ]
+
+
+def test_shards_that_wait_for_the_same_are_told_together() -> None:
+    alike = {"heartbeat": "down", "shard 7": "down", **{f"shard {number}": "down" for number in (2, 1, 10, 0, 11)}}
+    others = {"shard 3": "full", "shard 4 reading": "full", "shard 5 reading": "full"}
+    lines = table([document(holding={**alike, **others})])
+
+    assert ["     heartbeat, shards 0-2, 7, 10-11: down", "     shard 3, shards 4-5 reading: full"] == lines[2:]
 
 
 def test_a_document_of_another_version_is_shown_as_far_as_it_goes() -> None:
