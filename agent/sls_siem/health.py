@@ -13,7 +13,8 @@ from typing import Optional
 
 STALL_S = 30.0
 SLACK_S = 10.0
-ERROR_TEXT = 300
+ERROR_TEXT = 800
+"""Room for the longest words of SLS or of the SIEM, and for what to do, which stands behind them."""
 NEWEST_ERRORS = 7
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from sls_siem.health import NEWEST_ERRORS, SLACK_S, STALL_S, Health
+from sls_siem.health import ERROR_TEXT, NEWEST_ERRORS, SLACK_S, STALL_S, Health
 
 
 class Clock:
@@ -65,7 +65,7 @@ def test_errors_are_bounded_and_the_first_is_kept() -> None:
     assert 1 + NEWEST_ERRORS == len(errors)
     assert errors[0].startswith("error 0 ")
     assert errors[-1].startswith("error 49 ")
-    assert all(len(error) <= 300 for error in errors)
+    assert all(len(error) <= ERROR_TEXT for error in errors)
 
 
 def test_the_same_error_again_does_not_push_the_others_out() -> None:
