@@ -62,6 +62,7 @@ class Health:
         self._holds: dict[str, str] = {}
         self._first_error: Optional[str] = None
         self._newest: deque[str] = deque(maxlen=NEWEST_ERRORS)
+        self._last_error_at: Optional[float] = None
 
     def pulse(self, name: str) -> Pulse:
         """Register a thread that starts now."""
@@ -101,10 +102,17 @@ class Health:
         """Remember an error: the first is kept for good, of the others the newest seven."""
         text = text[:ERROR_TEXT]
         with self._lock:
+            self._last_error_at = time.time()
             if self._first_error is None:
                 self._first_error = text
             elif not self._newest or self._newest[-1] != text:
                 self._newest.append(text)
+
+    @property
+    def last_error_at(self) -> Optional[float]:
+        """When the newest error came (epoch seconds)."""
+        with self._lock:
+            return self._last_error_at
 
     def errors(self) -> list[str]:
         """Return the first error and the newest ones."""

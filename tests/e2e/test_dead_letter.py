@@ -65,6 +65,7 @@ def test_a_refused_event_is_sent_once_the_siem_takes_it_while_the_agent_runs(
     agent = AgentProcess(tmp_path, hec_tables(sls, [hec.url], token_file))
     agents.append(agent.start())
     until(lambda: len(hec.store) >= 4 and letters_of(agent).letters(), 20, "the dead letter")
+    until(lambda: agent.status()["dead_letter_bytes"] == letters_of(agent).size() > 0, 20, "the letter in the status")
     listed = dead_letter(agent, "list")
     refused = dead_letter(agent, "retry", event_id)
 
@@ -77,6 +78,8 @@ def test_a_refused_event_is_sent_once_the_siem_takes_it_while_the_agent_runs(
     sent = dead_letter(agent, "retry", "--json")
     assert (0, {"sent": [event_id], "refused": {}, "kept": {}}) == (sent.returncode, json.loads(sent.stdout))
     assert [] == letters_of(agent).letters()
+    until(lambda: agent.status()["dead_letter_bytes"] == 0, 20, "a status without letters")
+    assert 1 == agent.status()["totals"]["dead_lettered"]
     assert 0 == agent.stop()
     assert Oracle(sls, agent.config_path).expected()[event_id] == hec.store.digest(event_id)
     assert 1 == hec.store.count(event_id)

@@ -65,17 +65,18 @@ def table(documents: Sequence[Document], *, columns: int = DEFAULT_SIZE[0], colo
         coloured: whether to colour.
     """
 
-    def whole(texts: Iterable[str]) -> list[str]:
+    def whole(texts: Iterable[str], colour: str) -> list[str]:
         lines = [line for text in texts for line in wrapped(text, max(LEAST_COLUMNS, columns), indent=HANGING)]
-        return [paint(line, "yellow", coloured=coloured) for line in lines]
+        return [paint(line, colour, coloured=coloured) for line in lines]
 
     lines = [_row(COLUMNS, WIDTHS)]
     for document in documents:
         lines.append(_coloured_row(_cells(document), WIDTHS, document, coloured=coloured))
-        lines += whole(_held(document))
+        lines += whole(_held(document), "yellow")
+        lines += whole(_last_error(document), "dim")
     if len(documents) > 1:
         lines.append(paint(_row(_sum(documents), WIDTHS), "bold", coloured=coloured))
-    return lines + whole(_down(documents))
+    return lines + whole(_down(documents), "yellow")
 
 
 def watched(
@@ -160,7 +161,7 @@ def _cells(document: Document) -> tuple[str, ...]:
         duration(max(lags)) if lags else "-",
         size(_unsettled(document)),
         printable(totals.get("delivered", 0)),
-        printable(totals.get("dead_lettered", 0)),
+        _dead(document),
         f"{duration(time.time() - beat)} ago" if isinstance(beat, (int, float)) else "never",
     )
 
@@ -180,18 +181,31 @@ def _sum(documents: Sequence[Document]) -> tuple[str, ...]:
         duration(max(lags)) if lags else "-",
         size(sum(map(_unsettled, documents))),
         f"{sum(_number(_totals(document).get('delivered')) for document in documents):.0f}",
-        f"{sum(_number(_totals(document).get('dead_lettered')) for document in documents):.0f}",
+        size(sum(_number(document.get("dead_letter_bytes")) for document in documents)),
     )
 
 
 def _held(document: Document) -> Iterator[str]:
-    """Say what it waits for: each reason once."""
+    """Say what it waits for, each reason once, and which changed keys wait for a restart."""
     holding = document.get("holding")
     waiting: dict[str, list[str]] = {}
     for who, why in holding.items() if isinstance(holding, dict) else ():
         waiting.setdefault(printable(why), []).append(printable(who))
     for why, names in waiting.items():
         yield f"     {_together(names)}: {why}"
+    keys = document.get("needs_restart")
+    if isinstance(keys, list) and keys:
+        command = f"systemctl restart sls-siem@{_name(document)}"
+        yield f"     not in force until `{command}`: {', '.join(map(printable, keys))}"
+
+
+def _last_error(document: Document) -> Iterator[str]:
+    """Say what went wrong last, unless it is what is waited for; it may have been mended since."""
+    errors, holding, at = document.get("errors"), document.get("holding"), document.get("last_error_at")
+    held = list(holding.values()) if isinstance(holding, dict) else []
+    if isinstance(errors, list) and errors and errors[-1] not in held:
+        ago = f", {duration(time.time() - at)} ago" if isinstance(at, (int, float)) else ""
+        yield f"     last error{ago}: {printable(errors[-1])}"
 
 
 def _together(names: Sequence[str]) -> str:
@@ -248,6 +262,12 @@ def _state(document: Document) -> str:
 def _shards(document: Document) -> list[dict[str, object]]:
     rows = document.get("shards")
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _dead(document: Document) -> str:
+    """How many bytes of dead letters wait on disk; a version that does not say had only counted what it wrote."""
+    waiting = document.get("dead_letter_bytes")
+    return "-" if waiting is None else size(_number(waiting))
 
 
 def _totals(document: Document) -> dict[str, object]:
