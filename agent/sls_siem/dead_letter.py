@@ -123,10 +123,10 @@ class DeadLetters:
 
     Args:
         directory: the instance's state directory; made when missing.
-        max_bytes: the file never grows beyond that.
+        max_bytes: the file never grows beyond that; who only reads and removes needs none.
     """
 
-    def __init__(self, directory: Path, max_bytes: int) -> None:
+    def __init__(self, directory: Path, max_bytes: int = 0) -> None:
         self._directory = directory
         self._path = directory / FILE_NAME
         self._max_bytes = max_bytes
