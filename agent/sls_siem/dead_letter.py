@@ -123,10 +123,10 @@ class DeadLetters:
 
     Args:
         directory: the instance's state directory; made when missing.
-        max_bytes: the file never grows beyond that.
+        max_bytes: the file never grows beyond that; who only reads and removes needs none.
     """
 
-    def __init__(self, directory: Path, max_bytes: int) -> None:
+    def __init__(self, directory: Path, max_bytes: int = 0) -> None:
         self._directory = directory
         self._path = directory / FILE_NAME
         self._max_bytes = max_bytes
@@ -169,7 +169,7 @@ class DeadLetters:
             if before + len(line) > self._max_bytes:
                 raise DeadLetterError(
                     f"{self._path} has reached delivery.dead_letter_max_bytes = {self._max_bytes}. See "
-                    " `sls-siem dead-letter list`, then retry or purge them; the agent holds until then"
+                    "`sls-siem dead-letter list`, then retry or purge them; the agent holds until then"
                 )
             try:
                 if before and not self._ends_a_line(before):

@@ -13,7 +13,8 @@ from typing import Optional
 
 STALL_S = 30.0
 SLACK_S = 10.0
-ERROR_TEXT = 300
+ERROR_TEXT = 800
+"""Room for the longest words of SLS or of the SIEM, and for what to do, which stands behind them."""
 NEWEST_ERRORS = 7
 
 
@@ -61,6 +62,7 @@ class Health:
         self._holds: dict[str, str] = {}
         self._first_error: Optional[str] = None
         self._newest: deque[str] = deque(maxlen=NEWEST_ERRORS)
+        self._last_error_at: Optional[float] = None
 
     def pulse(self, name: str) -> Pulse:
         """Register a thread that starts now."""
@@ -100,10 +102,17 @@ class Health:
         """Remember an error: the first is kept for good, of the others the newest seven."""
         text = text[:ERROR_TEXT]
         with self._lock:
+            self._last_error_at = time.time()
             if self._first_error is None:
                 self._first_error = text
             elif not self._newest or self._newest[-1] != text:
                 self._newest.append(text)
+
+    @property
+    def last_error_at(self) -> Optional[float]:
+        """When the newest error came (epoch seconds)."""
+        with self._lock:
+            return self._last_error_at
 
     def errors(self) -> list[str]:
         """Return the first error and the newest ones."""

@@ -65,21 +65,37 @@ def test_a_refused_event_is_sent_once_the_siem_takes_it_while_the_agent_runs(
     agent = AgentProcess(tmp_path, hec_tables(sls, [hec.url], token_file))
     agents.append(agent.start())
     until(lambda: len(hec.store) >= 4 and letters_of(agent).letters(), 20, "the dead letter")
+    until(lambda: agent.status()["dead_letter_bytes"] == letters_of(agent).size() > 0, 20, "the letter in the status")
     listed = dead_letter(agent, "list")
     refused = dead_letter(agent, "retry", event_id)
 
-    time, *rest = listed.stdout.split()
+    time, *rest, answer = listed.stdout.rstrip("\n").split("  ")
+    (letter,) = letters_of(agent).letters()
     assert time.endswith("Z")
-    assert [event_id, "invalid-event", str(len(letters_of(agent).letters()[0].event))] == rest
+    assert [event_id, "invalid-event", str(len(letter.event))] == rest
+    assert letter.answer == answer
     assert 69 == refused.returncode
     assert f"{event_id} stays: " in refused.stderr
     hec.heal(event_id)
     sent = dead_letter(agent, "retry", "--json")
     assert (0, {"sent": [event_id], "refused": {}, "kept": {}}) == (sent.returncode, json.loads(sent.stdout))
     assert [] == letters_of(agent).letters()
+    until(lambda: agent.status()["dead_letter_bytes"] == 0, 20, "a status without letters")
+    assert 1 == agent.status()["totals"]["dead_lettered"]
     assert 0 == agent.stop()
     assert Oracle(sls, agent.config_path).expected()[event_id] == hec.store.digest(event_id)
     assert 1 == hec.store.count(event_id)
+
+
+def test_an_id_that_no_letter_has_is_named_and_the_others_are_sent(sls, hec, token_file, tmp_path) -> None:
+    agent = AgentProcess(tmp_path, hec_tables(sls, [hec.url], token_file))
+    keep(agent, "0-1-0", b'{"time":1,"event":"x","fields":{"sls_id":"0-1-0"}}')
+    done = dead_letter(agent, "retry", "0-1-0", "0-1-7", "--json")
+    again = dead_letter(agent, "retry", "0-1-0")
+
+    why = "instance 1 has no such dead letter"
+    assert {"sent": ["0-1-0"], "refused": {}, "kept": {"0-1-7": why}} == json.loads(done.stdout)
+    assert [(78, f"0-1-7: {why}\n"), (78, f"0-1-0: {why}\n")] == [(one.returncode, one.stderr) for one in (done, again)]
 
 
 def test_a_letter_stays_while_no_acknowledgement_confirms_it(sls, hec, token_file, tmp_path, agents) -> None:

@@ -188,6 +188,7 @@ def test_a_bad_new_file_leaves_the_old_one_running_and_says_so(sls, hec, token_f
     until(lambda: len(hec.store) == 10)
 
     assert 1 == agent.status()["config_generation"]
+    assert 60 > time.time() - agent.status()["last_error_at"] > 0
     assert "the old configuration stays in force" in agent.log()
     assert 0 == agent.stop()
 

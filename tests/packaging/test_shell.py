@@ -79,6 +79,7 @@ def complete(*words: str) -> list[str]:
         (["run", "--u"], ["--until-caught-up"]),
         (["dead-letter", "r"], ["retry"]),
         (["dead-letter", "list", "r"], []),
+        (["dead-letter", "purge", "--y"], ["--yes"]),
         (["demo", "--output", ""], ["hec", "syslog"]),
         (["bench", "--output", "t"], ["tls"]),
         (["check", "--config", "README"], ["README.md"]),

@@ -50,7 +50,7 @@ def test_at_the_cap_the_letter_is_refused_and_the_file_unchanged(tmp_path: Path)
     letters.append(LETTER)
     before = letters.path.read_bytes()
 
-    with pytest.raises(DeadLetterError, match="dead_letter_max_bytes"):
+    with pytest.raises(DeadLetterError, match=r"dead_letter_max_bytes = \d+\. See `sls-siem dead-letter list`"):
         letters.append(LETTER)
     assert before == letters.path.read_bytes()
 

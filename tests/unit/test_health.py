@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from sls_siem.health import NEWEST_ERRORS, SLACK_S, STALL_S, Health
+import pytest
+
+from sls_siem.health import ERROR_TEXT, NEWEST_ERRORS, SLACK_S, STALL_S, Health
 
 
 class Clock:
@@ -65,7 +67,18 @@ def test_errors_are_bounded_and_the_first_is_kept() -> None:
     assert 1 + NEWEST_ERRORS == len(errors)
     assert errors[0].startswith("error 0 ")
     assert errors[-1].startswith("error 49 ")
-    assert all(len(error) <= 300 for error in errors)
+    assert all(len(error) <= ERROR_TEXT for error in errors)
+
+
+def test_the_time_of_the_newest_error_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    health = Health()
+    before = health.last_error_at
+    monkeypatch.setattr("time.time", lambda: 1000.0)
+    health.error("first")
+    monkeypatch.setattr("time.time", lambda: 2000.0)
+    health.error("first")
+
+    assert (None, 2000.0) == (before, health.last_error_at)
 
 
 def test_the_same_error_again_does_not_push_the_others_out() -> None:

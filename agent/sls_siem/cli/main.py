@@ -57,10 +57,9 @@ def make_parser() -> argparse.ArgumentParser:
 Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def _add_common(parser: argparse.ArgumentParser, *, config: bool = True) -> None:
-    if config:
-        parser.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE", help="%(default)s")
-    parser.add_argument("--instance", type=_instance, default=1, metavar="N", help="1 to 99, default 1")
+def _add_common(parser: argparse.ArgumentParser, *, without: str = "1") -> None:
+    parser.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE", help="%(default)s")
+    parser.add_argument("--instance", type=_instance, default=1, metavar="N", help=f"1 to 99, default {without}")
 
 
 def _instance(text: str) -> int:
@@ -112,7 +111,9 @@ def _add_dead_letter(commands: Commands) -> None:  # type: ignore[valid-type]
     parser = commands.add_parser("dead-letter", help="look after events that the SIEM refused")  # type: ignore[attr-defined]
     parser.add_argument("action", choices=("list", "show", "retry", "purge"))
     parser.add_argument("ids", nargs="*", metavar="ID", help="event ids; none means all")
-    _add_common(parser)
+    _add_common(parser, without="1; `list` takes every instance")
+    parser.set_defaults(instance=None)
+    parser.add_argument("--yes", action="store_true", help="do not ask before all are purged")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(command=_dead_letter)
 
@@ -171,7 +172,14 @@ def _replay(arguments: argparse.Namespace) -> int:
 def _dead_letter(arguments: argparse.Namespace) -> int:
     from sls_siem.cli.dead_letter import dead_letter
 
-    return dead_letter(arguments.action, arguments.ids, arguments.config, arguments.instance, as_json=arguments.json)
+    return dead_letter(
+        arguments.action,
+        arguments.ids,
+        arguments.config,
+        arguments.instance,
+        as_json=arguments.json,
+        yes=arguments.yes,
+    )
 
 
 def _demo(arguments: argparse.Namespace) -> int:

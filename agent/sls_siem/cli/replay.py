@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Optional
 
-from sls_siem.cli.exits import EXIT_BUG, EXIT_CONFIG, EXIT_DONE, EXIT_UNAVAILABLE, EXIT_USAGE, tell
+from sls_siem.cli.exits import EXIT_BUG, EXIT_CONFIG, EXIT_DONE, EXIT_UNAVAILABLE, EXIT_USAGE, confirmed, tell
 from sls_siem.cli.owner import become_owner
 from sls_siem.cli.status_table import duration, size
 from sls_siem.config import Config, load
@@ -132,7 +132,7 @@ class _Command:
         finally:
             session.close()
         self._tell_estimate(rows, resumed=bool(known & set(shards)))
-        if not yes and not _confirmed():
+        if not yes and not confirmed("Send it?"):
             tell("replay: nothing was sent")
             return EXIT_USAGE
         run = Replay(self._config, self._client, self._output, resume=self._resume, shards=shards)
@@ -204,12 +204,6 @@ class _Command:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _confirmed() -> bool:
-    sys.stderr.write("Send it? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 class _Display:

@@ -31,7 +31,8 @@ def status(instance: Optional[int], *, as_json: bool, watch: bool) -> int:
     if as_json:
         print(json.dumps({"instances": documents}, indent=2))
     else:
-        print("\n".join(table(documents, coloured=wants_colour(sys.stdout))))
+        columns = Screen(sys.stdout).size()[0]
+        print("\n".join(table(documents, columns=columns, coloured=wants_colour(sys.stdout))))
     return 0
 
 
@@ -80,7 +81,9 @@ def read_all(instance: Optional[int]) -> list[dict[str, object]]:
         found.append(document)
     if not found:
         where = f"instance {instance}" if instance is not None else "any instance"
-        raise AgentError(f"no status of {where}: it does not run here. Start it with `systemctl start sls-siem@1`")
+        raise AgentError(
+            f"no status of {where}: it does not run here. Start it with `systemctl start sls-siem@{instance or 1}`"
+        )
     return found
 
 

@@ -1,4 +1,4 @@
-"""How the status of instances is laid out in 80 columns: a row each, what is wrong below, and for `--watch` shards.
+"""How the status of instances is laid out: a row of 80 columns each, what is wrong below, and for `--watch` shards.
 
 A status file may be of another version or damaged: whatever it says is shown as far as it goes. It reads no file.
 """
@@ -6,12 +6,13 @@ A status file may be of another version or damaged: whatever it says is shown as
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sls_siem.cli.terminal import BARS, clip, fitted, paint, printable, sparkline
+from sls_siem.cli.terminal import BARS, DEFAULT_SIZE, clip, fitted, paint, printable, sparkline, wrapped
 
 COLUMNS = ("INST", "STATE", "SHARDS", "MB/s", "LAG", "UNSETTLED", "DELIVERED", "DEAD", "HEARTBEAT")
 WIDTHS = (4, 9, 6, 7, 8, 9, 12, 6, 9)
@@ -19,10 +20,12 @@ WATCH_COLUMNS = ("INST", "STATE", "SHARDS", "MB/s", "LAG", "DEAD")
 WATCH_WIDTHS = (4, 9, 6, 7, 6, 6)
 SHARD_COLUMNS = ("SHARD", "INST", "MB/s", "LAG", "UNSETTLED")
 SHARD_WIDTHS = (5, 4, 7, 6, 9)
-MOST_COLUMNS = 80
+LEAST_COLUMNS = 40
+HANGING = 9
 SAMPLES = 60
 _STATE_COLOURS = {"running": "green", "starting": "dim", "holding": "yellow", "draining": "yellow", "stopped": "red"}
 LONG_LAG_S = 300.0
+_SHARD = re.compile(r"shard (?P<number>[0-9]{1,19})(?P<what>| reading)")
 
 Document = Mapping[str, object]
 
@@ -53,15 +56,27 @@ class History:
         return sparkline(newest, max(alike, default=0.0), bars=bars).rjust(max(0, columns))
 
 
-def table(documents: Sequence[Document], *, coloured: bool = False) -> list[str]:
-    """Lay the instances out in at most 80 columns, with a sum where there are several and what is wrong below each."""
+def table(documents: Sequence[Document], *, columns: int = DEFAULT_SIZE[0], coloured: bool = False) -> list[str]:
+    """Lay the instances out in 80 columns, with a sum where there are several and what is wrong below each.
+
+    Args:
+        documents: of the instances.
+        columns: of the terminal; what is wrong is broken into lines of that length, and none of it is cut off.
+        coloured: whether to colour.
+    """
+
+    def whole(texts: Iterable[str], colour: str) -> list[str]:
+        lines = [line for text in texts for line in wrapped(text, max(LEAST_COLUMNS, columns), indent=HANGING)]
+        return [paint(line, colour, coloured=coloured) for line in lines]
+
     lines = [_row(COLUMNS, WIDTHS)]
     for document in documents:
         lines.append(_coloured_row(_cells(document), WIDTHS, document, coloured=coloured))
-        lines.extend(paint(text, "yellow", coloured=coloured) for text in _held(document, MOST_COLUMNS))
+        lines += whole(_held(document), "yellow")
+        lines += whole(_last_error(document), "dim")
     if len(documents) > 1:
         lines.append(paint(_row(_sum(documents), WIDTHS), "bold", coloured=coloured))
-    return lines + [paint(text, "yellow", coloured=coloured) for text in _down(documents, MOST_COLUMNS)]
+    return lines + whole(_down(documents), "yellow")
 
 
 def watched(
@@ -81,7 +96,11 @@ def watched(
         coloured: whether to colour.
         bars: characters of the throughput lines, the lowest first.
     """
-    columns = max(40, size[0])
+    columns = max(LEAST_COLUMNS, size[0])
+
+    def cut(texts: Iterable[str]) -> list[str]:
+        return [paint(clip(text, columns), "yellow", coloured=coloured) for text in texts]
+
     width = columns - sum(WATCH_WIDTHS) - len(WATCH_WIDTHS)
     title = clip(_headline(documents), columns - 9)
     lines = [paint(title, "bold", coloured=coloured) + time.strftime("%H:%M:%S").rjust(columns - len(title)), ""]
@@ -89,8 +108,8 @@ def watched(
     for document in documents:
         row = _coloured_row(_watch_cells(document), WATCH_WIDTHS, document, coloured=coloured)
         lines.append(f"{row} {history.line((_name(document),), width, bars)}")
-        lines.extend(paint(text, "yellow", coloured=coloured) for text in _held(document, columns))
-    lines.extend(paint(text, "yellow", coloured=coloured) for text in _down(documents, columns))
+        lines += cut(_held(document))
+    lines += cut(_down(documents))
     lines += ["", *_shard_lines(documents, history, columns, bars)]
     return lines[: size[1]] if size[1] else lines
 
@@ -142,7 +161,7 @@ def _cells(document: Document) -> tuple[str, ...]:
         duration(max(lags)) if lags else "-",
         size(_unsettled(document)),
         printable(totals.get("delivered", 0)),
-        printable(totals.get("dead_lettered", 0)),
+        _dead(document),
         f"{duration(time.time() - beat)} ago" if isinstance(beat, (int, float)) else "never",
     )
 
@@ -162,19 +181,60 @@ def _sum(documents: Sequence[Document]) -> tuple[str, ...]:
         duration(max(lags)) if lags else "-",
         size(sum(map(_unsettled, documents))),
         f"{sum(_number(_totals(document).get('delivered')) for document in documents):.0f}",
-        f"{sum(_number(_totals(document).get('dead_lettered')) for document in documents):.0f}",
+        size(sum(_number(document.get("dead_letter_bytes")) for document in documents)),
     )
 
 
-def _held(document: Document, columns: int) -> Iterator[str]:
-    """Say what it waits for."""
+def _held(document: Document) -> Iterator[str]:
+    """Say what it waits for, each reason once, and which changed keys wait for a restart."""
     holding = document.get("holding")
-    if isinstance(holding, dict):
-        for who, why in holding.items():
-            yield clip(f"     {printable(who)}: {printable(why)}", columns)
+    waiting: dict[str, list[str]] = {}
+    for who, why in holding.items() if isinstance(holding, dict) else ():
+        waiting.setdefault(printable(why), []).append(printable(who))
+    for why, names in waiting.items():
+        yield f"     {_together(names)}: {why}"
+    keys = document.get("needs_restart")
+    if isinstance(keys, list) and keys:
+        command = f"systemctl restart sls-siem@{_name(document)}"
+        yield f"     not in force until `{command}`: {', '.join(map(printable, keys))}"
 
 
-def _down(documents: Sequence[Document], columns: int) -> list[str]:
+def _last_error(document: Document) -> Iterator[str]:
+    """Say what went wrong last, unless it is what is waited for; it may have been mended since."""
+    errors, holding, at = document.get("errors"), document.get("holding"), document.get("last_error_at")
+    held = list(holding.values()) if isinstance(holding, dict) else []
+    if isinstance(errors, list) and errors and errors[-1] not in held:
+        ago = f", {duration(time.time() - at)} ago" if isinstance(at, (int, float)) else ""
+        yield f"     last error{ago}: {printable(errors[-1])}"
+
+
+def _together(names: Sequence[str]) -> str:
+    """Name several that wait for the same: `heartbeat, shards 0-3, 7, shards 0-1 reading`."""
+    alike: dict[str, list[int]] = {}
+    said = []
+    for name in names:
+        shard = _SHARD.fullmatch(name)
+        if shard is None:
+            said.append(name)
+        else:
+            alike.setdefault(shard["what"], []).append(int(shard["number"]))
+    for what, numbers in alike.items():
+        said.append(f"shard{'s' if len(numbers) > 1 else ''} {_ranges(numbers)}{what}")
+    return ", ".join(said)
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """Write 0, 1, 2, 7 as `0-2, 7`."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def _down(documents: Sequence[Document]) -> list[str]:
     """Name the addresses of the SIEM that do not work, each once, with the instances that say so."""
     said: dict[str, list[str]] = {}
     for document in documents:
@@ -184,7 +244,7 @@ def _down(documents: Sequence[Document], columns: int) -> list[str]:
             if isinstance(endpoint, dict) and endpoint.get("up") is False:
                 text = f"{printable(endpoint.get('url', '?'))}: {printable(endpoint.get('last_error', ''))}"
                 said.setdefault(text, []).append(_name(document))
-    return [clip(f"down for {_names(names, len(documents))}: {text}", columns) for text, names in said.items()]
+    return [f"down for {_names(names, len(documents))}: {text}" for text, names in said.items()]
 
 
 def _names(names: Sequence[str], all_of_them: int) -> str:
@@ -202,6 +262,12 @@ def _state(document: Document) -> str:
 def _shards(document: Document) -> list[dict[str, object]]:
     rows = document.get("shards")
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _dead(document: Document) -> str:
+    """How many bytes of dead letters wait on disk; a version that does not say had only counted what it wrote."""
+    waiting = document.get("dead_letter_bytes")
+    return "-" if waiting is None else size(_number(waiting))
 
 
 def _totals(document: Document) -> dict[str, object]:

@@ -54,13 +54,36 @@ def clip(text: str, columns: int) -> str:
     """Cut printable text to so many columns, with `…` where something is missing."""
     if width(text) <= columns:
         return text
-    kept, room = "", columns - 1
-    for char in text:
+    return f"{_start(text, columns - 1)}…" if columns > 0 else ""
+
+
+def wrapped(text: str, columns: int, *, indent: int) -> list[str]:
+    """Break printable text into lines, between words where that goes; nothing of it is left out.
+
+    Args:
+        text: of one line.
+        columns: that a line takes at most; at least two more than the indent.
+        indent: spaces before every line but the first.
+    """
+    lines, rest = [], text
+    while len(head := _start(rest, columns)) < len(rest):
+        # The space behind a word may be the first character that does not fit.
+        end = rest.rfind(" ", 0, len(head) + 1)
+        if not rest[: max(end, 0)].strip():
+            end = len(head)
+        lines.append(rest[:end].rstrip())
+        rest = " " * indent + rest[end:].lstrip()
+    return [*lines, rest]
+
+
+def _start(text: str, columns: int) -> str:
+    """Take as much of a printable text as fits."""
+    room = columns
+    for place, char in enumerate(text):
         room -= _columns(char)
         if room < 0:
-            break
-        kept += char
-    return f"{kept}…" if columns > 0 else ""
+            return text[:place]
+    return text
 
 
 def fitted(text: str, columns: int) -> str:

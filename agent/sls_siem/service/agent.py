@@ -223,6 +223,8 @@ class Agent:
         self._note_state(holds)
         output = self._outlet.current()[1].output
         endpoints = output.endpoints()
+        letter_bytes = self._letters_of(self._config).size()
+        self._metrics.dead_letter_bytes.set(letter_bytes)
         self._measure(endpoints, output.certificate_ends(), len(holds))
         return Snapshot(
             version=__version__,
@@ -240,12 +242,13 @@ class Agent:
             last_heartbeat=self._member.last_answered,
             holds=holds,
             errors=self._health.errors(),
+            last_error_at=self._health.last_error_at,
+            dead_letter_bytes=letter_bytes,
         )
 
     def _measure(self, endpoints: Sequence[EndpointState], certificate_ends: Mapping[str, float], holds: int) -> None:
         metrics = self._metrics
         metrics.holding.set(holds)
-        metrics.dead_letter_bytes.set(self._letters_of(self._config).size())
         for endpoint in endpoints:
             metrics.siem_up.labels(endpoint=endpoint.url).set(1 if endpoint.up else 0)
         for name, end in certificate_ends.items():

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 from pathlib import Path
 from typing import IO, Optional
 
@@ -15,12 +16,21 @@ STATE = Path("/var/lib/sls-siem")
 RUN_TIME = Path("/run/sls-siem")
 STATUS_NAME = "status.json"
 LOCK_NAME = "lock"
+_NUMBER = re.compile("[1-9][0-9]?")
 UNIT_HINT = "start the agent through its unit, or set RUNTIME_DIRECTORY to a directory of its own"
 
 
 def state_directory(instance: int) -> Path:
     """`$STATE_DIRECTORY`, or `/var/lib/sls-siem/<N>`."""
     return _first(os.environ.get("STATE_DIRECTORY")) or STATE / str(instance)
+
+
+def state_directories() -> dict[int, Path]:
+    """Those of every instance of this host, by its number; `$STATE_DIRECTORY` is one alone, taken for instance 1's."""
+    if os.environ.get("STATE_DIRECTORY"):
+        return {1: state_directory(1)}
+    numbers = sorted(int(path.name) for path in STATE.glob("*") if _NUMBER.fullmatch(path.name))
+    return {number: STATE / str(number) for number in numbers}
 
 
 def runtime_directory(instance: int) -> Path:

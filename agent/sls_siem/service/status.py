@@ -30,6 +30,8 @@ class Snapshot:
         last_heartbeat: epoch seconds of the last answered one.
         holds: who waits for what.
         errors: the first and the newest.
+        last_error_at: epoch seconds of the newest one.
+        dead_letter_bytes: of the dead letters that wait on disk.
     """
 
     version: str
@@ -47,6 +49,8 @@ class Snapshot:
     last_heartbeat: Optional[float]
     holds: dict[str, str]
     errors: list[str]
+    last_error_at: Optional[float]
+    dead_letter_bytes: int
 
     def document(self) -> dict[str, object]:
         """Render as the interface's `status.json`."""
@@ -78,9 +82,11 @@ class Snapshot:
                 for row in self.shards
             ],
             "totals": self.totals,
+            "dead_letter_bytes": self.dead_letter_bytes,
             "last_heartbeat": self.last_heartbeat,
             "holding": self.holds,
             "errors": self.errors,
+            "last_error_at": self.last_error_at,
             "written": time.time(),
         }
 

@@ -37,7 +37,8 @@ def document(instance: int = 1, **changes: object) -> dict[str, object]:
             {"shard": 0, "mb_per_s": 1.25, "lag_s": 7200.0, "unsettled_bytes": 1500},
             {"shard": 1, "mb_per_s": 0.5, "lag_s": None, "unsettled_bytes": 500},
         ],
-        "totals": {"delivered": 12345, "dead_lettered": 2},
+        "totals": {"delivered": 12345, "dead_lettered": 7},
+        "dead_letter_bytes": 2000,
         "holding": {},
         **changes,
     }
@@ -58,8 +59,8 @@ def test_every_instance_has_a_row_in_the_order_of_the_numbers(run_time, capsys) 
     assert 0 == main(["status"])
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["INST", "1", "2", "10", "all"] == [row[0] for row in rows]
-    assert ["running", "2", "1.8", "2h", "2kB", "12345", "2", "3s", "ago"] == rows[1][1:]
-    assert ["6", "5.2", "2h", "6kB", "37035", "6"] == rows[4][1:]
+    assert ["running", "2", "1.8", "2h", "2kB", "12345", "2kB", "3s", "ago"] == rows[1][1:]
+    assert ["6", "5.2", "2h", "6kB", "37035", "6kB"] == rows[4][1:]
 
 
 def test_one_instance_can_be_asked_for(run_time, capsys) -> None:
@@ -74,7 +75,9 @@ def test_an_instance_that_does_not_run_is_named_with_what_would_start_one(run_ti
     write(run_time, 1, document())
 
     assert 69 == main(["status", "--instance", "7"])
-    assert "no status of instance 7" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no status of instance 7" in said
+    assert "`systemctl start sls-siem@7`" in said
     with pytest.raises(AgentError, match=r"no status of any instance: .*systemctl start"):
         (run_time / "1" / "status.json").unlink()
         read_all(None)
@@ -105,23 +108,86 @@ def test_a_status_that_nobody_writes_any_more_is_shown_as_stopped(run_time) -> N
     assert ["stopped", "running"] == [line.split()[1] for line in table(found)[1:3]]
 
 
-def test_what_an_instance_waits_for_stands_below_it_and_within_the_width() -> None:
-    holding = {"shard 3": "https://splunk.example.com:8088: connection refused " + "x" * 100}
-    lines = table([document(state="holding", holding=holding), document(2)])
+REASON = (
+    "https://splunk.example.com:8088: 403, code 4: Invalid token; put the right one into "
+    "/etc/sls-siem/credentials/hec-token, then: systemctl reload 'sls-siem@*'"
+)
 
-    assert "     shard 3: https://splunk.example.com:8088: connection refused" == lines[2][:65].rstrip("x ")
-    assert 80 == len(lines[2])
-    assert all(len(line) <= 80 for line in lines)
+
+def test_what_an_instance_waits_for_stands_below_it_to_its_last_word() -> None:
+    lines = table([document(state="holding", holding={"shard 3": REASON}), document(2)])
+
+    assert [
+        "     shard 3: https://splunk.example.com:8088: 403, code 4: Invalid token; put",
+        "         the right one into /etc/sls-siem/credentials/hec-token, then: systemctl",
+        "         reload 'sls-siem@*'",
+    ] == lines[2:5]
+
+
+def test_a_reason_is_as_wide_as_the_terminal_or_80_columns_where_there_is_none(run_time, monkeypatch, capsys) -> None:
+    write(run_time, 1, document(holding={"shard 3": REASON}))
+    monkeypatch.setenv("COLUMNS", "200")
+    status(None, as_json=False, watch=False)
+    assert 80 >= max(map(len, capsys.readouterr().out.splitlines())) > 70
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    status(None, as_json=False, watch=False)
+
+    assert f"     shard 3: {REASON}" in capsys.readouterr().out.splitlines()
+
+
+def test_a_terminal_that_is_hardly_there_is_taken_for_40_columns() -> None:
+    lines = table([document(holding={"shard 3": REASON})], columns=1)
+
+    assert 40 >= max(map(len, lines[2:])) > 30
+
+
+def test_the_watched_screen_cuts_a_reason() -> None:
+    lines = watched([document(holding={"shard 3": REASON})], History(), size=(80, 24))
+
+    assert ["     shard 3: https://splunk.example.com:8088: 403, code 4: Invalid token; put …"] == [
+        line for line in lines if "shard 3" in line
+    ]
+
+
+def test_the_newest_error_is_told_with_its_age_unless_it_is_what_is_waited_for() -> None:
+    errors, at = ["the first", "not reloaded: hec.urls: is missing"], time.time() - 7300
+    mended = table([document(errors=errors, last_error_at=at)])
+    of_old = table([document(errors=errors)])
+    held = table([document(errors=errors, last_error_at=at, holding={"shard 1": errors[-1]})])
+
+    assert ["     last error, 2h ago: not reloaded: hec.urls: is missing"] == mended[2:]
+    assert ["     last error: not reloaded: hec.urls: is missing"] == of_old[2:]
+    assert ["     shard 1: not reloaded: hec.urls: is missing"] == held[2:]
+
+
+def test_keys_that_wait_for_a_restart_are_named_with_what_restarts() -> None:
+    lines = table([document(3, needs_restart=["sls.heartbeat_s", "delivery.window_bytes"]), document(4)])
+
+    assert [
+        "     not in force until `systemctl restart sls-siem@3`: sls.heartbeat_s,",
+        "         delivery.window_bytes",
+    ] == lines[2:4]
+    assert 6 == len(lines)
+
+
+def test_shards_that_wait_for_the_same_are_told_together() -> None:
+    alike = {"heartbeat": "down", "shard 7": "down", **{f"shard {number}": "down" for number in (2, 1, 10, 0, 11)}}
+    others = {"shard 3": "full", "shard 4 reading": "full", "shard 5 reading": "full"}
+    lines = table([document(holding={**alike, **others})])
+
+    assert ["     heartbeat, shards 0-2, 7, 10-11: down", "     shard 3, shards 4-5 reading: full"] == lines[2:]
 
 
 def test_a_document_of_another_version_is_shown_as_far_as_it_goes() -> None:
     """Nothing in it may bring `status` down: it is the first thing that an operator types."""
     bare = {"shards": "many", "totals": None, "holding": ["shard 1"], "last_heartbeat": "soon"}
+    bare.update(errors="many", needs_restart="yes", last_error_at="now")
     row = table([bare, {"shards": [7, None]}])
 
     assert 4 == len(row)
     for line in row[1:2]:
-        assert ["?", "?", "0", "0.0", "-", "0B", "0", "0", "never"] == line.split()
+        assert ["?", "?", "0", "0.0", "-", "0B", "0", "-", "never"] == line.split()
 
 
 @pytest.mark.parametrize(
@@ -258,6 +324,10 @@ def hostile(instance: object = 1) -> dict[str, object]:
         "shards": [{"shard": HOSTILE, "position": HOSTILE, "mb_per_s": HOSTILE, "lag_s": HOSTILE}],
         "totals": {"delivered": HOSTILE, "dead_lettered": HOSTILE},
         "last_heartbeat": HOSTILE,
+        "needs_restart": [HOSTILE],
+        "errors": [HOSTILE * 2],
+        "last_error_at": HOSTILE,
+        "dead_letter_bytes": HOSTILE,
     }
 
 
@@ -276,7 +346,22 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
     max_leaves=8,
 )
-KEYS = st.sampled_from(["instance", "state", "holding", "siem", "shards", "totals", "last_heartbeat", "stale"])
+KEYS = st.sampled_from(
+    [
+        "instance",
+        "state",
+        "holding",
+        "siem",
+        "shards",
+        "totals",
+        "last_heartbeat",
+        "stale",
+        "needs_restart",
+        "errors",
+        "last_error_at",
+        "dead_letter_bytes",
+    ]
+)
 ROWS = st.dictionaries(st.sampled_from(["shard", "position", "mb_per_s", "lag_s", "unsettled_bytes"]), VALUES)
 
 

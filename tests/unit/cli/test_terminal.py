@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sls_siem.cli.terminal import BARS, PLAIN_BARS, bars_for, clip, paint, printable, sparkline, width
+from sls_siem.cli.terminal import BARS, PLAIN_BARS, bars_for, clip, paint, printable, sparkline, width, wrapped
 
 
 @given(st.text())
@@ -25,6 +25,22 @@ def test_a_clipped_text_takes_no_more_than_its_columns(text: str, columns: int) 
 
     assert width(shown) <= columns
     assert shown in (text, "") or shown.endswith("…")
+
+
+@given(st.text(st.sampled_from("ab日 \u0301")), st.integers(10, 30), st.integers(0, 8))
+@example("a" * 10 + " b", 10, 8)
+def test_a_wrapped_text_is_all_there_and_within_its_columns(text: str, columns: int, indent: int) -> None:
+    first, *others = wrapped(text, columns, indent=indent)
+
+    assert text.replace(" ", "") == "".join([first, *others]).replace(" ", "")
+    assert all(width(line) <= columns for line in [first, *others])
+    assert all(line[:indent].isspace() or not indent for line in others)
+
+
+def test_a_text_is_broken_between_words_and_a_word_only_when_it_fills_a_line() -> None:
+    assert ["put the token", "    there"] == wrapped("put the token there", 16, indent=4)
+    assert ["put the token", "    there"] == wrapped("put the token there", 13, indent=4)
+    assert ["put", "    the-token-is", "    -long"] == wrapped("put the-token-is-long", 16, indent=4)
 
 
 def test_wide_characters_take_two_columns_and_marks_none() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sls_siem.errors import ConfigError
-from sls_siem.service.places import InstanceLock, runtime_directory, state_directory, write_status
+from sls_siem.service.places import InstanceLock, runtime_directory, state_directories, state_directory, write_status
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +26,17 @@ def test_systemds_directories_come_before_the_defaults(tmp_path: Path, monkeypat
 
     assert Path("/run/sls-siem/4") == runtime_directory(4)
     assert Path("/var/lib/sls-siem/4") == state_directory(4)
+
+
+def test_the_state_of_an_instance_is_what_has_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {1: tmp_path / "state"} == state_directories()
+    monkeypatch.delenv("STATE_DIRECTORY")
+    monkeypatch.setattr("sls_siem.service.places.STATE", tmp_path)
+    assert {} == state_directories()
+    for name in ("10", "9", "0", "07", "100", "\u0663", "lost+found"):
+        (tmp_path / name).mkdir()
+
+    assert [(9, tmp_path / "9"), (10, tmp_path / "10")] == list(state_directories().items())
 
 
 def test_of_several_directories_the_first_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:

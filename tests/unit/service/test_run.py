@@ -59,7 +59,7 @@ class ScriptedAgent:
         return Snapshot(
             version="1", instance=1, consumer="c", state=self.state, since=0.0, generation=1, output="hec",
             endpoints=(), shards=(), totals={}, last_heartbeat=None, holds={}, errors=[],
-            config_read=0.0, needs_restart=(),
+            config_read=0.0, needs_restart=(), last_error_at=None, dead_letter_bytes=0,
         )  # fmt: skip
 
     def reload(self, config: Config) -> None:

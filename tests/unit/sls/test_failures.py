@@ -15,9 +15,11 @@ from sls_siem.errors import (
     SourceError,
     TransientSourceError,
 )
+from sls_siem.health import Health
 from sls_siem.net.http import HttpAnswer
 from sls_siem.sls.credentials import Credentials
 from sls_siem.sls.failures import error_from
+from sls_siem.sls.keys import RELOAD_COMMAND
 
 KEY = Credentials(Secret("AKID123456"), Secret("AKSECRET"))
 
@@ -152,3 +154,13 @@ def test_the_service_s_words_are_bounded_and_on_one_line():
     text = str(error(400, "ParameterInvalid", "line one\r\nline two" + "x" * 10_000))
 
     assert ("line one line two" in text, len(text) < 600) == (True, True)
+
+
+def test_the_status_has_room_for_the_longest_refusal_with_what_to_do() -> None:
+    health, why = Health(), str(error(401, "Unauthorized", "denied by sts or ram, action and resource: " + "x" * 1000))
+    health.hold("heartbeat", why)
+    health.error(why)
+
+    assert RELOAD_COMMAND in why
+    assert {"heartbeat": why} == health.holds()
+    assert [why] == health.errors()
