@@ -10,10 +10,7 @@ AgentError
 │   ├── QuotaExceededError          the logstore has no room for another consumer group
 │   ├── CursorInvalidError          the position asked for is not one of this shard
 │   └── NotOwnerError               the service says that another consumer, or none, owns the shard
-├── CodecError                      a log group that cannot be walked; carries its index in the batch
-└── DeliveryError                   the SIEM answered with an error, or could not be asked
-    ├── TransientDeliveryError      worth sending again, not before `retry_after_s`
-    └── RejectedEventError          the SIEM proved that it will never take event `event_index` of this payload
+└── CodecError                      a log group that cannot be walked; carries its index in the batch
 
 Stopped (a signal to unwind, not an AgentError) ends a blocking call whose owner was told to stop
 └── Rerouted                        the way out was replaced by a reload: what is not settled goes to the new one
@@ -117,40 +114,6 @@ class CodecError(AgentError):
     def __init__(self, message: str, *, group_index: int = -1) -> None:
         super().__init__(message)
         self.group_index = group_index
-
-
-class DeliveryError(AgentError):
-    """The SIEM answered with an error or could not be asked."""
-
-
-class TransientDeliveryError(DeliveryError):
-    """Worth sending again.
-
-    Args:
-        message: what failed, the peer's words.
-        reason: short fixed word for `sls_siem_retries_total{reason}`, such as `busy`, `connect`, `timeout`.
-        retry_after_s: do not send again before that many seconds; None leaves it to the caller's backoff.
-    """
-
-    def __init__(self, message: str, *, reason: str, retry_after_s: Optional[float] = None) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.retry_after_s = retry_after_s
-
-
-class RejectedEventError(DeliveryError):
-    """The SIEM proved that it will never take one event.
-
-    Args:
-        message: the peer's words.
-        event_index: place of the event in the payload, counted from 0.
-        reason: short fixed word for `sls_siem_dead_letters_total{reason}`, such as `invalid-event`, `too-large`.
-    """
-
-    def __init__(self, message: str, *, event_index: int, reason: str) -> None:
-        super().__init__(message)
-        self.event_index = event_index
-        self.reason = reason
 
 
 class Stopped(Exception):  # noqa: N818 - a signal to unwind, not an error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
@@ -65,13 +65,6 @@ class Backoff:
         share = random.random()
         delay = share * self.longest(attempt)
         return delay if retry_after_s is None else max(delay, retry_after_s + share * self.first_s)
-
-    def delays(self, random: Random) -> Iterator[float]:
-        """Draw one pause after another, without end."""
-        attempt = 0
-        while True:
-            yield self.delay(attempt, random)
-            attempt += 1
 
 
 def parse_retry_after(

@@ -45,15 +45,6 @@ def test_a_missing_answer_has_no_code() -> None:
     assert (error.code, error.status, error.request_id) == ("", 0, "")
 
 
-def test_a_delivery_error_says_why_in_a_word() -> None:
-    transient = errors.TransientDeliveryError("503", reason="busy")
-    rejected = errors.RejectedEventError("invalid", event_index=3, reason="invalid-event")
-
-    assert (transient.reason, transient.retry_after_s) == ("busy", None)
-    assert (rejected.reason, rejected.event_index) == ("invalid-event", 3)
-    assert issubclass(errors.RejectedEventError, errors.DeliveryError)
-
-
 def test_a_codec_error_names_the_group() -> None:
     assert errors.CodecError("cut short", group_index=4).group_index == 4
     assert errors.CodecError("cut short").group_index == -1

@@ -23,7 +23,6 @@ from sls_siem.retry import Backoff
 LOG = logging.getLogger(__name__)
 WHO = "consumer group"
 FIRST_RETRY_S = 0.5
-DRAIN_LOOK_S = 0.02
 
 
 class HeartbeatCalls(Protocol):
