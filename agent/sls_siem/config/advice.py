@@ -16,10 +16,11 @@ from sls_siem.config.secrets import (
     ACCESS_KEY_SECRET,
     FIELD_HASH_KEY,
     HEC_TOKEN,
+    SECURITY_TOKEN,
     SYSTEM_FOLDER,
     TLS_CLIENT_KEY,
     find_secret,
-    places_of,
+    why_absent,
 )
 
 _ENCRYPTED: Mapping[str, str] = {"tcp": "tls", "udp": "tls", "relp": "relp+tls"}
@@ -46,6 +47,8 @@ def wanted_secrets(config: Config) -> tuple[WantedSecret, ...]:
     if credentials.source == "access-key":
         wanted.append(WantedSecret(ACCESS_KEY_ID, credentials.access_key_id_file))
         wanted.append(WantedSecret(ACCESS_KEY_SECRET, credentials.access_key_secret_file))
+        if credentials.security_token_file is not None:
+            wanted.append(WantedSecret(SECURITY_TOKEN, credentials.security_token_file))
     if config.siem.output == "hec":
         wanted.append(WantedSecret(HEC_TOKEN, config.hec.token_file))
     if config.tls.cert_file is not None:
@@ -64,9 +67,8 @@ def _missing_secrets(config: Config, environ: Mapping[str, str], system_folder: 
     lines = []
     for wanted in wanted_secrets(config):
         if find_secret(wanted.name, file=wanted.file, environ=environ, system_folder=system_folder) is None:
-            places = places_of(wanted.name, file=wanted.file, environ=environ, system_folder=system_folder)
-            looked = ", ".join(place.label for place in places) or "nowhere: this is not root and not the unit"
-            lines.append(f"secret {wanted.name}: not found, looked in {looked}")
+            why = why_absent(wanted.name, file=wanted.file, environ=environ, system_folder=system_folder)
+            lines.append(f"secret {wanted.name}: not found, {why}")
     return lines
 
 
