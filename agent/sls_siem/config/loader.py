@@ -18,6 +18,7 @@ from sls_siem.config.draft import Draft, Given, problem, show, suspicious
 from sls_siem.config.fields import UnfitError, nearest, option_of
 from sls_siem.config.model import MOST_INSTANCES, TABLES, Config
 from sls_siem.config.profiles import presets_of
+from sls_siem.config.remarks import remarks_on
 from sls_siem.config.rules import apply_rules
 from sls_siem.errors import ConfigError
 
@@ -77,7 +78,8 @@ def load(
     apply_rules(draft, config)
     if draft.problems:
         raise ConfigError(draft.problems)
-    return config
+    given_in = {key: given.where for key, given in draft.given.items()}
+    return dataclasses.replace(config, given_in=given_in, remarks=remarks_on(draft, config))
 
 
 def _read_layers(draft: Draft, path: Path, instance: int, environ: Mapping[str, str]) -> None:
