@@ -32,8 +32,8 @@ def _hash_key(config: Config) -> Optional[str]:
     key = find_secret(FIELD_HASH_KEY, file=file, environ=os.environ)
     if key is None:
         why = why_absent(FIELD_HASH_KEY, file=file, environ=os.environ)
-        hint = "and fields.hash needs it: make one with `openssl rand -hex 32`"
-        raise ConfigError([f"secret {FIELD_HASH_KEY}: is missing, {why}, {hint}"])
+        hint = "make one with `openssl rand -hex 32`"
+        raise ConfigError([f"fields.hash: the secret {FIELD_HASH_KEY} is missing, {why}, {hint}"])
     return key.reveal()
 
 

@@ -23,6 +23,6 @@ def test_a_key_whose_named_file_is_missing_is_not_taken_from_elsewhere(
         encoder_settings(Config(1, SLS, SiemConfig("hec"), fields=fields))
 
     assert caught.value.problems == (
-        f"secret field-hash-key: is missing, {tmp_path}/own-key (fields.hash_key_file) does not exist, and fields.hash "
-        "needs it: make one with `openssl rand -hex 32`",
+        f"fields.hash: the secret field-hash-key is missing, {tmp_path}/own-key (fields.hash_key_file) does not exist, "
+        "make one with `openssl rand -hex 32`",
     )

@@ -26,6 +26,15 @@ def test_a_client_key_whose_named_file_is_missing_is_not_taken_from_elsewhere(
         make_output(dataclasses.replace(syslog_config("tls://siem:6514"), tls=tls))
 
     assert caught.value.problems == (
-        f"secret tls-client-key: is missing, {tmp_path}/own-key (tls.key_file) does not exist, "
-        "and tls.cert_file needs it",
+        f"tls.cert_file: its private key is missing, {tmp_path}/own-key (tls.key_file) does not exist",
     )
+
+
+def test_a_file_that_holds_something_else_comes_with_its_key(tmp_path: Path) -> None:
+    (tmp_path / "ca").write_text("junk")
+
+    with pytest.raises(ConfigError) as caught:
+        make_output(dataclasses.replace(syslog_config("tls://siem:6514"), tls=TlsConfig(ca_file=f"{tmp_path}/ca")))
+
+    (line,) = caught.value.problems
+    assert line.startswith(f"tls.ca_file: {tmp_path}/ca holds no CA certificate in PEM form")
