@@ -71,6 +71,14 @@ The secrets; owner root, mode 0600.
 """
 
 
+_NAMED_FILES = r""".PP
+A file that a key such as
+.B token_file
+names is the only one looked at for its secret; when it cannot be read, the secret is missing.
+The agent reads it as the user sls\-siem, who cannot enter \fI/etc/sls\-siem/credentials\fR: put it beside
+\fIagent.toml\fR, for example as \fI/etc/sls\-siem/second\-hec\-token\fR, owner root, group sls\-siem, mode 0640."""
+
+
 def page() -> str:
     """Every table, key and secret, as roff."""
     return "\n".join([_HEAD, *_tables(), *_secrets(), _TAIL])
@@ -95,12 +103,13 @@ def _tables() -> Iterator[str]:
 
 def _secrets() -> Iterator[str]:
     yield ".SH SECRETS"
-    yield r"No secret stands in the file. Each is a file in \fI/etc/sls\-siem/credentials\fR:"
+    yield r"No secret stands in the file. Each is a file in \fI/etc/sls\-siem/credentials\fR, which only root reads:"
     for secret in reference.secrets():
         yield f".TP\n.I {_text(secret.name)}"
         yield _text(secret.about)
         if secret.variable:
             yield f"Or \\fB{_text(secret.variable)}\\fR in the environment."
+    yield _NAMED_FILES
 
 
 def _text(text: str) -> str:

@@ -59,7 +59,9 @@ def _configuration() -> Iterator[str]:
                 yield _row(f"`{key.name}`", about_it, key.takes, key.default or "*must be given*", reload)
         yield ""
     yield "## Secrets\n"
-    yield "Files of these names in `/etc/sls-siem/credentials`; some may come from the environment instead.\n"
+    yield "Files of these names in `/etc/sls-siem/credentials`; some may come from the environment instead."
+    yield "A file that a `*_file` key names is the only one looked at for its secret; the user `sls-siem` reads it, who"
+    yield "cannot enter that folder: put it beside `agent.toml`, with group `sls-siem` and mode 0640.\n"
     yield "| secret | for | variable |\n|---|---|---|"
     for secret in reference.secrets():
         yield _row(f"`{secret.name}`", secret.about, f"`{secret.variable}`" if secret.variable else "")

@@ -126,7 +126,7 @@ def test_a_refused_token_holds_and_is_read_again(
         lane.send(payload_of(hec_events(0, 3)), 1)
 
     assert [round(seconds) for seconds, _ in gate.waits] == [1, 2, 4, 8, 16, 30]
-    assert "systemctl reload 'sls-siem@*'" in gate.waits[0][1]
+    assert f"put the right token into {token_file}, then: systemctl reload 'sls-siem@*'" in gate.waits[0][1]
     assert len(hec.store) == 3
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert "11111111-2222" not in caplog.text + repr(gate.waits)
@@ -144,7 +144,7 @@ def test_a_missing_token_holds_until_it_is_there(
     lane.close()
 
     assert len(hec.store) == 3
-    assert "there is no HEC token" in gate.waits[0][1]
+    assert f"there is no HEC token, {file} (hec.token_file) does not exist" in gate.waits[0][1]
 
 
 @pytest.mark.parametrize("code", [6, 12, 13])

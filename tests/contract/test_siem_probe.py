@@ -50,7 +50,7 @@ def test_a_good_collector(tmp_path: Path, use_ack: bool, acknowledge: bool) -> N
 @pytest.mark.parametrize(
     ("token", "words"),
     [
-        (HecToken("another"), "code 4: Invalid token; put the right token into hec.token_file"),
+        (HecToken("another"), "code 4: Invalid token; put the right token into {file}, then: systemctl reload"),
         (HecToken(enabled=False), "code 1: Token disabled; enable the token in Splunk"),
     ],
 )
@@ -59,16 +59,29 @@ def test_a_refused_token(tmp_path: Path, token: HecToken, words: str) -> None:
         results = make_output(hec_config(hec.url, token_file=token_file(tmp_path))).probe(5)
 
         assert [result.ok for result in results] == [True, True, False]
-        assert words in results[-1].text
+        assert words.format(file=tmp_path / "token") in results[-1].text
         assert HecToken().value not in repr(results)
 
 
-def test_a_missing_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_token_comes_with_the_file_it_belongs_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
+    file = tmp_path / "none"
     with HecEmulator() as hec:
-        results = make_output(hec_config(hec.url, token_file=str(tmp_path / "none"))).probe(5)
+        named = make_output(hec_config(hec.url, token_file=str(file))).probe(5)[-1].text
+        usual = make_output(hec_config(hec.url)).probe(5)[-1].text
 
-        assert results[-1].text == "there is no HEC token: put it into hec.token_file, or the secret hec-token"
+    reload = "then: systemctl reload 'sls-siem@*'"
+    assert named == f"there is no HEC token, {file} (hec.token_file) does not exist: put it into {file}, {reload}"
+    assert usual == f"there is no HEC token: put it into /etc/sls-siem/credentials/hec-token, {reload}"
+
+
+def test_a_token_that_no_header_takes_is_not_shown_but_its_file_is(tmp_path: Path) -> None:
+    with HecEmulator() as hec:
+        result = make_output(hec_config(hec.url, token_file=token_file(tmp_path, "two words"))).probe(5)[-1]
+
+    assert "holds a character that no token has: put it into" in result.text
+    assert str(tmp_path / "token") in result.text
+    assert "two words" not in repr(result)
 
 
 def test_an_unhealthy_collector(tmp_path: Path) -> None:
@@ -122,7 +135,8 @@ def test_an_address_that_does_not_answer_the_handshake(certificates: Certificate
         url = f"tls://127.0.0.1:{mute.getsockname()[1]}"
         (result,) = make_output(syslog_config(url, tls=TlsConfig(ca_file=str(certificates.ca_file)))).probe(0.5)
 
-        assert "a firewall may drop it, or the host is down" in result.text
+        assert "connected, but no TLS answer came within 0.5 s: the port may not speak TLS" in result.text
+        assert "firewall" not in result.text
 
 
 def test_a_good_certificate_is_dated(certificates: Certificates) -> None:

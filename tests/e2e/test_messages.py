@@ -94,9 +94,10 @@ def test_an_unknown_host_is_named(sls, tmp_path, agents) -> None:
     agents.append(agent)
     agent.start()
     until(lambda: agent.status().get("state") == "holding")
-    found = lines_with(agent, "WARNING", "no-such-host.invalid")
+    found = lines_with(agent, "WARNING", "no-such-host.invalid", "cannot resolve")
 
     assert 1 == len(found), found
+    assert 1 == len(lines_with(agent, "WARNING", "no-such-host.invalid", "logs travel unencrypted")), agent.log()
     assert 0 == agent.stop()
     assert all(save.new == save.old or save.forced for save in sls.history.saves)
 

@@ -107,7 +107,7 @@ def test_without_its_key_the_agent_does_not_start(sls, hec, token_file, tmp_path
     agent.start()
 
     assert 78 == agent.wait()
-    assert "secret field-hash-key: is missing" in agent.log()
+    assert "fields.hash: the secret field-hash-key is missing" in agent.log()
 
 
 def test_what_arrives_is_what_the_reference_makes_of_it(sls, hec, token_file, tmp_path, agents) -> None:

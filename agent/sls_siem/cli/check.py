@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sls_siem.cli.exits import EXIT_CONFIG, EXIT_DONE, EXIT_UNAVAILABLE, tell
 from sls_siem.config import Config, load, warnings_for
 from sls_siem.errors import ConfigError
 from sls_siem.service.logs import printable
+from sls_siem.service.trial import refusals
 from sls_siem.siem.output import ProbeResult
 from sls_siem.sls.ram_policy import ram_policy
 
@@ -19,8 +20,11 @@ def check(path: Path, instance: int, environ: Mapping[str, str], *, connect: boo
     try:
         config = load(path, instance, environ)
     except ConfigError as exc:
-        return _report_problems(exc, as_json=as_json)
+        return _report_problems(exc.problems, as_json=as_json)
     warnings = warnings_for(config, environ)
+    problems = refusals(config, path, environ)
+    if problems:
+        return _report_problems(problems, warnings, as_json=as_json)
     if not connect:
         return _report_configuration(config, warnings, as_json=as_json)
     return _report_connections(config, warnings, as_json=as_json)
@@ -36,11 +40,12 @@ def print_ram_policy(path: Path, instance: int, environ: Mapping[str, str]) -> i
     return EXIT_DONE
 
 
-def _report_problems(error: ConfigError, *, as_json: bool) -> int:
+def _report_problems(problems: Sequence[str], warnings: tuple[str, ...] = (), *, as_json: bool) -> int:
     if as_json:
-        print(json.dumps({"ok": False, "problems": error.problems, "warnings": []}))
+        print(json.dumps({"ok": False, "problems": problems, "warnings": warnings}))
     else:
-        for problem in error.problems:
+        _tell_warnings(warnings)
+        for problem in problems:
             tell(printable(problem))
     return EXIT_CONFIG
 

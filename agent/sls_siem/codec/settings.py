@@ -202,9 +202,7 @@ def _transform(config: Config, hash_key: Optional[str]) -> Optional[TransformSet
     fields, logs = config.fields, config.filter
     if fields.hash and (hash_key is None or len(hash_key) < LEAST_HASH_KEY):
         wrong = "is missing" if hash_key is None else f"has less than {LEAST_HASH_KEY} characters"
-        raise ConfigError(
-            [f"secret field-hash-key: {wrong}, and fields.hash needs it: make one with `openssl rand -hex 32`"]
-        )
+        raise ConfigError([f"fields.hash: the secret field-hash-key {wrong}, make one with `openssl rand -hex 32`"])
     settings = TransformSettings(
         keep=tuple((logs.keep or {}).items()),
         drop_logs=tuple((logs.drop or {}).items()),

@@ -1,10 +1,11 @@
 """What is allowed but should not go unsaid: secrets that are missing, peers that are not encrypted or not verified.
 
-`sls-siem check` prints it; nothing here stops the agent.
+`sls-siem check` prints it, and `run` logs it at its start; nothing here stops the agent.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,11 @@ from sls_siem.config.secrets import (
     ACCESS_KEY_SECRET,
     FIELD_HASH_KEY,
     HEC_TOKEN,
+    SECURITY_TOKEN,
     SYSTEM_FOLDER,
     TLS_CLIENT_KEY,
     find_secret,
-    places_of,
+    why_absent,
 )
 
 _ENCRYPTED: Mapping[str, str] = {"tcp": "tls", "udp": "tls", "relp": "relp+tls"}
@@ -46,28 +48,43 @@ def wanted_secrets(config: Config) -> tuple[WantedSecret, ...]:
     if credentials.source == "access-key":
         wanted.append(WantedSecret(ACCESS_KEY_ID, credentials.access_key_id_file))
         wanted.append(WantedSecret(ACCESS_KEY_SECRET, credentials.access_key_secret_file))
+        if credentials.security_token_file is not None:
+            wanted.append(WantedSecret(SECURITY_TOKEN, credentials.security_token_file))
     if config.siem.output == "hec":
         wanted.append(WantedSecret(HEC_TOKEN, config.hec.token_file))
-    if config.tls.cert_file is not None:
+    if config.tls.cert_file is not None and (config.tls.key_file is not None or not _holds_key(config.tls.cert_file)):
         wanted.append(WantedSecret(TLS_CLIENT_KEY, config.tls.key_file))
     if config.fields.hash:
         wanted.append(WantedSecret(FIELD_HASH_KEY, config.fields.hash_key_file))
     return tuple(wanted)
 
 
+def missing_secrets(
+    config: Config, environ: Mapping[str, str], *, system_folder: Path = SYSTEM_FOLDER
+) -> tuple[WantedSecret, ...]:
+    """List those of `wanted_secrets` that are nowhere; arguments as in `warnings_for`."""
+    return tuple(
+        wanted
+        for wanted in wanted_secrets(config)
+        if find_secret(wanted.name, file=wanted.file, environ=environ, system_folder=system_folder) is None
+    )
+
+
+def _holds_key(cert_file: str) -> bool:
+    """Tell whether the certificate's private key is in the same file."""
+    with contextlib.suppress(OSError):
+        return b"PRIVATE KEY-----" in Path(cert_file).read_bytes()
+    return False
+
+
 def warnings_for(config: Config, environ: Mapping[str, str], *, system_folder: Path = SYSTEM_FOLDER) -> tuple[str, ...]:
     """Name what is allowed but should be known, one line each; an empty tuple when all is well."""
-    return (*_missing_secrets(config, environ, system_folder), *_weak_peers(config))
-
-
-def _missing_secrets(config: Config, environ: Mapping[str, str], system_folder: Path) -> list[str]:
-    lines = []
-    for wanted in wanted_secrets(config):
-        if find_secret(wanted.name, file=wanted.file, environ=environ, system_folder=system_folder) is None:
-            places = places_of(wanted.name, file=wanted.file, environ=environ, system_folder=system_folder)
-            looked = ", ".join(place.label for place in places) or "nowhere: this is not root and not the unit"
-            lines.append(f"secret {wanted.name}: not found, looked in {looked}")
-    return lines
+    missing = (
+        f"secret {wanted.name}: not found, "
+        + why_absent(wanted.name, file=wanted.file, environ=environ, system_folder=system_folder)
+        for wanted in missing_secrets(config, environ, system_folder=system_folder)
+    )
+    return (*missing, *_weak_peers(config), *config.remarks)
 
 
 def _weak_peers(config: Config) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from difflib import get_close_matches
@@ -144,12 +144,27 @@ def texts(parse_one: Parser, *, least: int = 0) -> Parser:
             raise UnfitError("is not a list", "write [...] around it")
         if len(value) < least:
             raise UnfitError("is empty", f"give at least {least}")
-        items = tuple(parse_one(item) for item in value)
+        items = tuple(_each(parse_one, value))
         if len(set(items)) < len(items):
             raise UnfitError("names something twice", "give each once")
         return items
 
     return parse
+
+
+def _each(parse_one: Parser, value: Sequence[object]) -> Iterator[str]:
+    """Parse the items of a list; of several, those that are wrong are all named by their number."""
+    wrong = []
+    for number, item in enumerate(value, 1):
+        try:
+            yield parse_one(item)
+        except UnfitError as exc:
+            wrong.append((number, exc))
+    if wrong:
+        first = wrong[0][1]
+        named = [f"item {number} {exc.wrong}" for number, exc in wrong]
+        text = first.wrong if len(value) == 1 else "; ".join(named[:8])
+        raise UnfitError(text, first.right, hide=any(exc.hide for _, exc in wrong))
 
 
 def table(parse_name: Parser, parse_one: Parser, example: str) -> Parser:

@@ -6,10 +6,11 @@ beside it, the environment.
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -18,6 +19,7 @@ from sls_siem.config.draft import Draft, Given, problem, show, suspicious
 from sls_siem.config.fields import UnfitError, nearest, option_of
 from sls_siem.config.model import MOST_INSTANCES, TABLES, Config
 from sls_siem.config.profiles import presets_of
+from sls_siem.config.remarks import remarks_on
 from sls_siem.config.rules import apply_rules
 from sls_siem.errors import ConfigError
 
@@ -77,7 +79,8 @@ def load(
     apply_rules(draft, config)
     if draft.problems:
         raise ConfigError(draft.problems)
-    return config
+    given_in = {key: given.where for key, given in draft.given.items()}
+    return dataclasses.replace(config, given_in=given_in, remarks=remarks_on(draft, config))
 
 
 def _read_layers(draft: Draft, path: Path, instance: int, environ: Mapping[str, str]) -> None:
@@ -89,6 +92,9 @@ def _read_layers(draft: Draft, path: Path, instance: int, environ: Mapping[str, 
         except FileNotFoundError:
             if required:
                 unreadable.append(f"{file}: does not exist, create it or name another with --config")
+        except PermissionError as exc:
+            wrong = f"cannot be read ({exc.strerror})"
+            unreadable.append(f"{file}: {wrong}, run as root, or join group sls-siem, which should be the file's")
         except OSError as exc:
             unreadable.append(f"{file}: cannot be read ({exc.strerror}), make it readable for the agent's user")
         except _NotTomlError as exc:
@@ -116,13 +122,27 @@ def _read_toml(path: Path) -> dict[str, object]:
         raise _NotTomlError(f"{path}: is not TOML: it is nested too deeply") from None
     except ValueError as exc:  # TOMLDecodeError, or a number or date that Python cannot hold
         # The parser's message names the place and what it expected, never a value.
+        if str(exc).startswith("Cannot overwrite a value"):
+            raise _NotTomlError(_given_twice(path, content.decode("utf-8").rstrip().split("\n"), str(exc))) from None
         found = re.fullmatch(r"(?s)(.*) \(at line (\d+), column (\d+)\)", str(exc))
         message, place = (found[1], f":{found[2]}:{found[3]}") if found else (str(exc), "")
         message = " ".join(message.split())
         raise _NotTomlError(f"{path}{place}: is not TOML: {message} (texts need quotes, tables a [name])") from None
 
 
+def _given_twice(path: Path, lines: Sequence[str], error: str) -> str:
+    """Name the key that is given twice with the line of the second, where both are plain to see; never a value."""
+    found = re.search(r"at line (\d+)", error)
+    line = int(found[1]) if found else len(lines)
+    names = [re.match(r"\s*\[?([A-Za-z0-9_.-]+)\s*[]=]", text) for text in lines[:line]]
+    last = names[-1]
+    seen = last is not None and any(name[1] == last[1] for name in names[:-1] if name is not None)
+    return f"{path}:{line}: {last[1] if last is not None and seen else 'a key'} is given twice, keep one of them"
+
+
 def _decode(path: Path, content: bytes) -> str:
+    if content.startswith(codecs.BOM_UTF8):
+        raise _NotTomlError(f"{path}: starts with a byte order mark (BOM), save the file as UTF-8 without one")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as exc:
@@ -138,7 +158,8 @@ def _flatten(draft: Draft, document: Mapping[str, object], file: str, table: str
         if key in TABLES and isinstance(value, dict):
             _flatten(draft, value, file, key)
         elif key in TABLES:
-            draft.problems.append(problem(file, key, "is a table", _shown(key, value), f"write [{key}] above its keys"))
+            right = f"write [{key}] above its keys"
+            draft.problems.append(problem(file, key, "must be a table", _shown(key, value), right))
         elif key in _FIELDS:
             draft.given[key] = Given(value, file, key)
         else:

@@ -363,7 +363,7 @@ class LogConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything, for one instance (1 to 99)."""
+    """Everything, for one instance (1 to 99), the file that gave each key, and what `remarks.py` says of them."""
 
     instance: int
     sls: SlsConfig
@@ -378,6 +378,8 @@ class Config:
     delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    given_in: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    remarks: tuple[str, ...] = field(default=(), compare=False)
 
 
 TABLES: Mapping[str, type] = {

@@ -5,8 +5,10 @@ It knows the places that secrets are looked up in and nothing of what they open.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import os
+import pwd
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -29,6 +31,16 @@ ENVIRONMENT_NAMES: Mapping[str, str] = {
     SECURITY_TOKEN: "SLS_SECURITY_TOKEN",
 }
 """Secrets that may come from the environment, each with its variable."""
+
+FILE_KEYS: Mapping[str, str] = {
+    ACCESS_KEY_ID: "sls.credentials.access_key_id_file",
+    ACCESS_KEY_SECRET: "sls.credentials.access_key_secret_file",
+    SECURITY_TOKEN: "sls.credentials.security_token_file",
+    HEC_TOKEN: "hec.token_file",
+    TLS_CLIENT_KEY: "tls.key_file",
+    FIELD_HASH_KEY: "fields.hash_key_file",
+}
+"""Every secret with the key of the configuration that may name its file."""
 
 SYSTEM_FOLDER = Path("/etc/sls-siem/credentials")
 """Where the operator puts the secrets; only root reads it."""
@@ -93,13 +105,13 @@ def places_of(
 
     Args:
         name: such as `hec-token`.
-        file: the value of the key's `*_file`, when set.
+        file: the value of the key's `*_file`, when set; then the only place, so that no other secret is taken for it.
         environ: the environment; `$RUNTIME_DIRECTORY` and `$CREDENTIALS_DIRECTORY` name folders of the unit.
         system_folder: looked into last, by root outside the unit only.
     """
-    places = []
     if file is not None:
-        places.append(Place(str(file), Path(file)))
+        return (Place(str(file), Path(file)),)
+    places = []
     # systemd separates several runtime directories by a colon; ours is the first.
     runtime = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
     if runtime:
@@ -132,6 +144,28 @@ def find_secret(
         if text:
             return Secret(text)
     return None
+
+
+def why_absent(
+    name: str,
+    *,
+    file: Optional[Union[str, Path]] = None,
+    environ: Mapping[str, str],
+    system_folder: Path = SYSTEM_FOLDER,
+) -> str:
+    """Say of a secret that was not found where it was looked for and, of a file that was named, what is wrong with it.
+
+    Arguments as in `places_of`.
+    """
+    if file is not None:
+        return f"{file} ({FILE_KEYS[name]}) {_fault_of(Path(file))}"
+    places = places_of(name, environ=environ, system_folder=system_folder)
+    return f"looked in {', '.join(place.label for place in places) or 'nowhere: this is not root and not the unit'}"
+
+
+def where_to_store(name: str, file: Optional[Union[str, Path]]) -> str:
+    """Name the file that the operator puts a secret into: the value of the key's `*_file`, or its usual place."""
+    return str(SYSTEM_FOLDER / name if file is None else file)
 
 
 def find_secret_file(
@@ -176,8 +210,35 @@ def _read(place: Place, environ: Mapping[str, str]) -> str:
             text = _read_file(place.path)
         except (OSError, ValueError):
             return ""
+    return _content(text)
+
+
+def _content(text: str) -> str:
     text = text.rstrip("\r\n")
     return "" if text.strip() in ("", "none") else text
+
+
+def _fault_of(path: Path) -> str:
+    """Say why a file gives no secret."""
+    try:
+        content = _content(_read_file(path))
+    except FileNotFoundError:
+        return "does not exist"
+    except PermissionError:
+        return f"cannot be read by user {_own_name()} (permission denied)"
+    except OSError as exc:
+        return f"cannot be read ({exc.strerror or exc})"
+    except UnicodeDecodeError:
+        return "is not UTF-8"
+    except ValueError as exc:
+        return f"is {exc}"
+    return "could not be read a moment ago" if content else "is empty or holds the word none"
+
+
+def _own_name() -> str:
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(os.geteuid()).pw_name
+    return str(os.geteuid())
 
 
 def _read_file(path: Path) -> str:

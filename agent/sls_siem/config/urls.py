@@ -25,6 +25,8 @@ SYSLOG_PORTS: Mapping[str, Optional[int]] = {
 
 HTTP_PORTS: Mapping[str, Optional[int]] = {"https": 443, "http": 80}
 
+ENCRYPTED_SCHEMES = frozenset({"https", "tls", "relp+tls"})
+
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 # Public and internal names of a region's service, Simple Log Service, "Endpoints":

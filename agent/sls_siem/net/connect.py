@@ -16,6 +16,10 @@ KEEPALIVE_INTERVAL_S = 15
 KEEPALIVE_PROBES = 4
 
 
+class HandshakeTimeout(DeadlineExceeded):
+    """The connection stands, and its peer did not answer the handshake in time."""
+
+
 def connect(
     host: str,
     port: int,
@@ -36,7 +40,7 @@ def connect(
         connect_timeout_s: for resolution, all addresses and the handshake together, if `deadline` is not earlier.
 
     Raises:
-        DeadlineExceeded: (a `TimeoutError`) not connected in time.
+        DeadlineExceeded: (a `TimeoutError`) not connected in time; `HandshakeTimeout` when only TLS was not answered.
         socket.gaierror: the name has no address.
         ssl.SSLError: the handshake failed; `ssl.SSLCertVerificationError` when the certificate is not good.
         OSError: no address works; the last one's error.
@@ -96,7 +100,12 @@ def _open(address: Address, deadline: Deadline, tls: Optional[ssl.SSLContext], s
     except BaseException:
         sock.close()
         raise
-    return sock if tls is None else secure(sock, tls, server_name, deadline)
+    if tls is None:
+        return sock
+    try:
+        return secure(sock, tls, server_name, deadline)
+    except (TimeoutError, socket.timeout) as exc:
+        raise HandshakeTimeout(f"connected, but no TLS answer came within {deadline.seconds:.3g} s") from exc
 
 
 def _set_options(sock: socket.socket) -> None:

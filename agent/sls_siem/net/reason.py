@@ -15,7 +15,7 @@ def reason(exc: BaseException) -> str:
     if isinstance(exc, ssl.SSLError):
         return f"TLS failed: {(getattr(exc, 'reason', None) or exc.strerror or str(exc)).replace('_', ' ').lower()}"
     if isinstance(exc, (TimeoutError, socket.timeout)):
-        return str(exc) if str(exc).startswith(("not ", "the resolver", "other names")) else "timed out"
+        return str(exc) if str(exc).startswith(("not ", "connected, ", "the resolver", "other names")) else "timed out"
     if isinstance(exc, OSError) and exc.strerror:
         return exc.strerror[:1].lower() + exc.strerror[1:]
     return str(exc) or type(exc).__name__

@@ -16,6 +16,22 @@ _MINIMUM = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _PARTIAL_CHAIN = 0x80000  # X509_V_FLAG_PARTIAL_CHAIN; `ssl` names it from Python 3.10 on
 
 
+class TlsFileError(ConfigError):
+    """A file that cannot be used.
+
+    Args:
+        argument: which of the arguments of `client_context` names it.
+        path: the file.
+        wrong: what is wrong with it, and what to do.
+    """
+
+    def __init__(self, argument: str, path: PathLike, wrong: str) -> None:
+        super().__init__([f"{path}: {wrong}"])
+        self.argument = argument
+        self.path = path
+        self.wrong = wrong
+
+
 class ClientContext(ssl.SSLContext):
     """A context that remembers when the certificates end that it has seen.
 
@@ -54,7 +70,7 @@ def client_context(
         verify: False accepts any certificate of anybody.
 
     Raises:
-        ConfigError: a file cannot be read or holds something else.
+        TlsFileError: a file cannot be read or holds something else.
     """
     # Not ssl.create_default_context: from Python 3.13 on that refuses authorities which earlier versions take.
     context = ClientContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -72,30 +88,31 @@ def client_context(
         with contextlib.suppress(CertificateError, OSError):
             context.own_end = not_after_of_file(cert_file)
     elif key_file is not None:
-        raise ConfigError([f"{key_file}: a private key without a certificate: name the certificate's file too"])
+        raise TlsFileError("key_file", key_file, "a private key without a certificate: name the certificate's file too")
     return context
 
 
 def _trust(context: ssl.SSLContext, ca_file: PathLike) -> None:
-    _readable(ca_file)
+    _readable("ca_file", ca_file)
     try:
         context.load_verify_locations(cafile=str(ca_file))
     except (ssl.SSLError, OSError) as exc:
-        raise ConfigError([f"{ca_file}: holds no CA certificate in PEM form ({_reason(exc)})"]) from exc
+        raise TlsFileError("ca_file", ca_file, f"holds no CA certificate in PEM form ({_reason(exc)})") from exc
     context.verify_flags |= _PARTIAL_CHAIN  # the operator may trust one server or one intermediate, without its root
 
 
 def _identify(context: ssl.SSLContext, cert_file: PathLike, key_file: Optional[PathLike]) -> None:
-    _readable(cert_file)
+    _readable("cert_file", cert_file)
     if key_file is not None:
-        _readable(key_file)
+        _readable("key_file", key_file)
     key = key_file if key_file is not None else cert_file
     try:
         context.load_cert_chain(str(cert_file), str(key), password=_no_password)
     except _EncryptedKeyError as exc:
-        raise ConfigError([f"{key}: the private key is encrypted: store it without a passphrase, mode 0600"]) from exc
+        wrong = "the private key is encrypted: store it without a passphrase, mode 0600"
+        raise TlsFileError("key_file", key, wrong) from exc
     except (ssl.SSLError, OSError) as exc:
-        raise ConfigError([f"{cert_file}: {_pair_problem(exc, key)} ({_reason(exc)})"]) from exc
+        raise _pair_error(exc, cert_file, key) from exc
 
 
 class _EncryptedKeyError(Exception):
@@ -106,18 +123,22 @@ def _no_password() -> str:
     raise _EncryptedKeyError
 
 
-def _pair_problem(exc: OSError, key: PathLike) -> str:
+def _pair_error(exc: OSError, cert_file: PathLike, key: PathLike) -> TlsFileError:
     if "KEY_VALUES_MISMATCH" in str(exc):
-        return f"does not belong to the private key in {key}"
-    return f"no certificate and private key in PEM form here and in {key}"
+        return TlsFileError("cert_file", cert_file, f"does not belong to the private key in {key} ({_reason(exc)})")
+    try:
+        not_after_of_file(cert_file)
+    except (CertificateError, OSError):
+        return TlsFileError("cert_file", cert_file, f"holds no certificate in PEM form ({_reason(exc)})")
+    return TlsFileError("key_file", key, f"holds no private key in PEM form ({_reason(exc)})")
 
 
-def _readable(path: PathLike) -> None:
+def _readable(argument: str, path: PathLike) -> None:
     try:
         with Path(path).open("rb") as file:
             file.read(1)
     except OSError as exc:
-        raise ConfigError([f"{path}: cannot be read: {exc.strerror or exc}"]) from exc
+        raise TlsFileError(argument, path, f"cannot be read: {exc.strerror or exc}") from exc
 
 
 def _reason(exc: OSError) -> str:

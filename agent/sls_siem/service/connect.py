@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass, field
 from typing import Union
 
@@ -46,6 +47,7 @@ def ask_everybody(config: Config) -> Findings:
         if _ask_shards(session, findings):
             _ask_group(session, config, findings)
             _ask_positions(session, findings)
+            _try_processing(session, config, findings)
             _ask_retention(session, findings)
         _judge_skew(session, findings)
     finally:
@@ -89,6 +91,7 @@ def _ask_group(session: Session, config: Config, findings: Findings) -> None:
         text = f"{name} exists, timeout {found.timeout_s} s"
         if found.timeout_s != config.sls.group_timeout_s:
             text += f" (kept; the configuration has {config.sls.group_timeout_s} s)"
+        text += _start_of_existing(session, config.sls.start)
         findings.note(ok=True, subject="SLS, consumer group", text=text)
     elif len(groups) >= GROUPS_PER_LOGSTORE:
         names = ", ".join(sorted(group.name for group in groups))
@@ -98,8 +101,51 @@ def _ask_group(session: Session, config: Config, findings: Findings) -> None:
         )
         findings.note(ok=False, subject="SLS, consumer group", text=text)
     else:
-        text = f"{name} will be made at the first start ({len(groups)} of {GROUPS_PER_LOGSTORE} groups exist)"
+        text = (
+            f"{name} will be made at the first start, at {_start_in_words(config.sls.start)} "
+            f"({len(groups)} of {GROUPS_PER_LOGSTORE} groups exist)"
+        )
         findings.note(ok=True, subject="SLS, consumer group", text=text)
+
+
+def _start_in_words(start: str) -> str:
+    if start == "end":
+        return "`end`: what is in the logstore until then is not shipped"
+    if start == "begin":
+        return "`begin`: all that the logstore still holds is shipped"
+    since = dt.datetime.fromtimestamp(int(start), dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{since}: what was received before is not shipped"
+
+
+def _start_of_existing(session: Session, start: str) -> str:
+    """Say whether a group that exists starts anywhere: only while no position is saved (`sls/start.py`)."""
+    try:
+        used = any(found.position is not None or found.unreadable for found in session.checkpoints().values())
+    except SourceError:  # `_ask_positions` reports it
+        return ""
+    if used:
+        return "; it goes on at its saved positions, sls.start is not used"
+    return f"; it has no saved positions and starts at {_start_in_words(start)}"
+
+
+def _try_processing(session: Session, config: Config, findings: Findings) -> None:
+    """Does SLS take the query or the processor? Asked with one log group at most; nothing is saved."""
+    key = "sls.query" if config.sls.query else "sls.processor"
+    if not (config.sls.query or config.sls.processor):
+        return
+    try:
+        shards = session.list_shards()
+        if not shards:
+            return
+        session.pull(shards[0].shard, session.cursor(shards[0].shard, "begin"), count=1)
+    except SourceError as exc:
+        if exc.code.lower() == "shardnotexist":
+            return
+        blamed = type(exc) is SourceError or isinstance(exc, NotFoundError)  # the others have nothing to do with it
+        text = f"{exc}; correct {key}" if blamed else f"{key} could not be tried: {exc}"
+        findings.note(ok=False, subject=f"SLS, {key}", text=text)
+    else:
+        findings.note(ok=True, subject=f"SLS, {key}", text="SLS takes it")
 
 
 def _ask_positions(session: Session, findings: Findings) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from typing import Optional
 
 from sls_siem.codec import EncoderSettings, settings_from
 from sls_siem.config import Config
-from sls_siem.config.secrets import FIELD_HASH_KEY, find_secret
+from sls_siem.config.secrets import FIELD_HASH_KEY, find_secret, why_absent
+from sls_siem.errors import ConfigError
 
 
 def encoder_settings(config: Config, *, replay: bool = False) -> EncoderSettings:
@@ -20,10 +22,19 @@ def encoder_settings(config: Config, *, replay: bool = False) -> EncoderSettings
     Raises:
         ConfigError: fields are to be hashed, and the key for it is missing or too short.
     """
-    key = None
-    if config.fields.hash:
-        key = find_secret(FIELD_HASH_KEY, file=config.fields.hash_key_file, environ=os.environ)
-    return settings_from(config, replay=replay, hash_key=None if key is None else key.reveal())
+    return settings_from(config, replay=replay, hash_key=_hash_key(config))
+
+
+def _hash_key(config: Config) -> Optional[str]:
+    if not config.fields.hash:
+        return None
+    file = config.fields.hash_key_file
+    key = find_secret(FIELD_HASH_KEY, file=file, environ=os.environ)
+    if key is None:
+        why = why_absent(FIELD_HASH_KEY, file=file, environ=os.environ)
+        hint = "make one with `openssl rand -hex 32`"
+        raise ConfigError([f"fields.hash: the secret {FIELD_HASH_KEY} is missing, {why}, {hint}"])
+    return key.reveal()
 
 
 def without_transform(settings: EncoderSettings) -> EncoderSettings:

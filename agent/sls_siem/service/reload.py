@@ -53,6 +53,8 @@ def _flat(value: object, prefix: str = "") -> dict[str, object]:
     """Every key with its value, by its name in the file."""
     found: dict[str, object] = {}
     for field in dataclasses.fields(value):  # type: ignore[arg-type]
+        if not field.compare:  # where a value came from is no change of it
+            continue
         name, inner = f"{prefix}{field.name}", getattr(value, field.name)
         if (dataclasses.is_dataclass(inner) and name.count(".") == 0) or name == "sls.credentials":
             found.update(_flat(inner, f"{name}."))

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Optional
 
-from sls_siem.config import Config, load
+from sls_siem.config import Config, load, warnings_for
 from sls_siem.delivery.checkpoint import CheckpointMovedError
 from sls_siem.errors import ConfigError
 from sls_siem.health import Health
@@ -104,6 +104,8 @@ def run(path: Path, instance: int, environ: Mapping[str, str], *, until_caught_u
             agent.config_read = read_at
             signals.wake(agent)
             loop = _Loop(config, agent, signals, redactor, health=health, metrics=metrics)
+            for warning in warnings_for(config, environ):
+                LOG.warning("%s", warning)
             return loop.run(lambda: load(path, instance, environ))
     finally:
         lock.release()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 
+from sls_siem.net.connect import HandshakeTimeout
 from sls_siem.net.reason import reason
 
 # Results of the certificate's check (openssl, x509_vfy.h).
@@ -55,6 +56,8 @@ def advice(exc: OSError, host: str, port: int, *, name: str, connected: bool = F
         return f"cannot resolve {host}: {found}; correct the name, or DNS on this machine"
     if isinstance(exc, ConnectionRefusedError):
         return f"connection refused: nothing listens on port {port} of {host}, or a firewall rejects it"
+    if isinstance(exc, HandshakeTimeout):
+        return f"{host} port {port}: {found}: the port may not speak TLS"
     if isinstance(exc, (TimeoutError, socket.timeout)):
         return f"no answer from {host} port {port}: {found}; a firewall may drop it, or the host is down"
     if isinstance(exc, ConnectionResetError):

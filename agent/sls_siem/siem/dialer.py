@@ -6,14 +6,13 @@ import socket
 from collections.abc import Iterable
 from typing import Optional
 
-from sls_siem.config.urls import HTTP_PORTS, SYSLOG_PORTS, parse_address
+from sls_siem.config.urls import ENCRYPTED_SCHEMES, HTTP_PORTS, SYSLOG_PORTS, parse_address
 from sls_siem.net.connect import connect
 from sls_siem.net.deadline import Deadline
 from sls_siem.net.tls import ClientContext
 from sls_siem.siem.advice import advice
 
 CONNECT_TIMEOUT_S = 10.0
-SECURE_SCHEMES = frozenset({"https", "tls", "relp+tls"})
 _PORTS = {**HTTP_PORTS, **SYSLOG_PORTS}
 
 
@@ -40,7 +39,7 @@ class Dialer:
         self.host = address.host
         self.port = address.port
         self.timeout_s = timeout_s
-        self._tls = tls if address.scheme in SECURE_SCHEMES else None
+        self._tls = tls if address.scheme in ENCRYPTED_SCHEMES else None
         self._server_name = server_name
 
     def dial(self, timeout_s: Optional[float] = None) -> socket.socket:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Optional
 
 from sls_siem.config import Config
-from sls_siem.config.secrets import TLS_CLIENT_KEY, find_secret_file
-from sls_siem.net.tls import ClientContext, client_context
+from sls_siem.config.secrets import TLS_CLIENT_KEY, find_secret_file, why_absent
+from sls_siem.errors import ConfigError
+from sls_siem.net.tls import ClientContext, TlsFileError, client_context
 from sls_siem.siem.hec import HecOutput
 from sls_siem.siem.output import Output
 from sls_siem.siem.syslog import SyslogOutput
@@ -49,10 +50,16 @@ def tls_context(config: Config, urls: Sequence[str]) -> Optional[ClientContext]:
     key_file = None
     if tls.cert_file is not None:
         key_file = find_secret_file(TLS_CLIENT_KEY, file=tls.key_file, environ=os.environ)
-    return client_context(
-        ca_file=tls.ca_file,
-        cert_file=tls.cert_file,
-        key_file=key_file,
-        minimum=tls.minimum,
-        verify=tls.verify,
-    )
+        if key_file is None and tls.key_file is not None:
+            why = why_absent(TLS_CLIENT_KEY, file=tls.key_file, environ=os.environ)
+            raise ConfigError([f"tls.cert_file: its private key is missing, {why}"])
+    try:
+        return client_context(
+            ca_file=tls.ca_file,
+            cert_file=tls.cert_file,
+            key_file=key_file,
+            minimum=tls.minimum,
+            verify=tls.verify,
+        )
+    except TlsFileError as exc:
+        raise ConfigError([f"tls.{exc.argument}: {exc.path} {exc.wrong}"]) from exc

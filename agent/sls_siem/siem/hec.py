@@ -40,7 +40,9 @@ class HecOutput:
         hec = config.hec
         self._shared = HecShared(
             rotation=Rotation(hec.urls, clock, random),
-            tokens=TokenSource(lambda: find_secret(HEC_TOKEN, file=hec.token_file, environ=os.environ)),
+            tokens=TokenSource(
+                lambda: find_secret(HEC_TOKEN, file=hec.token_file, environ=os.environ), named_file=hec.token_file
+            ),
             templated_index=any(isinstance(part, Field) for part in parse_template(hec.index)),
             clock=clock,
             random=random,

@@ -19,7 +19,9 @@ from sls_siem.retry import parse_retry_after
 ANSWER_TEXT = 200
 LONGEST_RETRY_AFTER_S = 3600.0
 SHORT_BODY_BYTES = 256
-RELOAD = "put the right token into its file, then: systemctl reload 'sls-siem@*'"
+RELOAD_COMMAND = "systemctl reload 'sls-siem@*'"
+_TOKEN_FILE = "{token_file}"  # noqa: S105 - where the token is, not the token
+_RELOAD = f"put the right token into {_TOKEN_FILE}, then: {RELOAD_COMMAND}"
 
 
 class Action(enum.Enum):
@@ -47,13 +49,17 @@ class Meaning:
         status: HTTP status that comes with it.
         action: what to do.
         reason: short fixed word for metrics.
-        advice: what the operator can do; empty when nothing.
+        advice: what the operator can do; empty when nothing. `advice_for` puts the token's file into it.
     """
 
     status: int
     action: Action
     reason: str
     advice: str = ""
+
+    def advice_for(self, token_file: str) -> str:
+        """Give the advice to an operator whose HEC token is in that file."""
+        return self.advice.replace(_TOKEN_FILE, token_file)
 
 
 _CHANNEL = "what is in between removes X-Splunk-Request-Channel, or is not sticky: let it pass the header and cookies"
@@ -62,10 +68,10 @@ _INDEX = "the index does not exist or the token may not write to it: create or a
 
 CODES: Mapping[int, Meaning] = {
     0: Meaning(200, Action.ACCEPT, "ok"),
-    1: Meaning(403, Action.HOLD_TOKEN, "token", f"enable the token in Splunk, or {RELOAD}"),
-    2: Meaning(401, Action.HOLD_TOKEN, "token", RELOAD),
-    3: Meaning(401, Action.HOLD_TOKEN, "token", RELOAD),
-    4: Meaning(403, Action.HOLD_TOKEN, "token", RELOAD),
+    1: Meaning(403, Action.HOLD_TOKEN, "token", f"enable the token in Splunk, or {_RELOAD}"),
+    2: Meaning(401, Action.HOLD_TOKEN, "token", _RELOAD),
+    3: Meaning(401, Action.HOLD_TOKEN, "token", _RELOAD),
+    4: Meaning(403, Action.HOLD_TOKEN, "token", _RELOAD),
     5: Meaning(400, Action.EMPTY, "no-data", "something in between removes the body of the request"),
     6: Meaning(400, Action.REFUSE_EVENT, "invalid-event"),
     7: Meaning(400, Action.REFUSE_INDEX, "incorrect-index", _INDEX),
@@ -77,13 +83,13 @@ CODES: Mapping[int, Meaning] = {
     13: Meaning(400, Action.REFUSE_EVENT, "blank-event"),
     14: Meaning(400, Action.HOLD_SETUP, "ack-disabled", _NO_ACK),
     15: Meaning(400, Action.REFUSE_FIELDS, "invalid-fields"),
-    16: Meaning(400, Action.HOLD_TOKEN, "token", f"the Authorization header gets lost on the way, or {RELOAD}"),
+    16: Meaning(400, Action.HOLD_TOKEN, "token", f"the Authorization header gets lost on the way, or {_RELOAD}"),
     17: Meaning(200, Action.HEALTHY, "health", "a request for events was answered with the health page"),
     18: Meaning(503, Action.RETRY, "unhealthy"),
     19: Meaning(503, Action.RETRY, "unhealthy"),
     20: Meaning(503, Action.RETRY, "unhealthy"),
-    21: Meaning(400, Action.HOLD_TOKEN, "token", RELOAD),
-    22: Meaning(400, Action.HOLD_TOKEN, "token", f"enable the token in Splunk, or {RELOAD}"),
+    21: Meaning(400, Action.HOLD_TOKEN, "token", _RELOAD),
+    22: Meaning(400, Action.HOLD_TOKEN, "token", f"enable the token in Splunk, or {_RELOAD}"),
     23: Meaning(503, Action.RETRY, "shutting-down"),
     24: Meaning(200, Action.ACCEPT_AND_SLOW_DOWN, "nearly-full"),
     25: Meaning(200, Action.ACCEPT_AND_SLOW_DOWN, "nearly-full"),
@@ -95,8 +101,8 @@ CODES: Mapping[int, Meaning] = {
 
 _NOT_HEC = "is this the address of an HTTP Event Collector?"
 STATUSES: Mapping[int, Meaning] = {
-    401: Meaning(401, Action.HOLD_TOKEN, "token", RELOAD),
-    403: Meaning(403, Action.HOLD_TOKEN, "token", RELOAD),
+    401: Meaning(401, Action.HOLD_TOKEN, "token", _RELOAD),
+    403: Meaning(403, Action.HOLD_TOKEN, "token", _RELOAD),
     404: Meaning(404, Action.HOLD_SETUP, "not-hec", _NOT_HEC),
     405: Meaning(405, Action.HOLD_SETUP, "not-hec", _NOT_HEC),
     407: Meaning(407, Action.HOLD_SETUP, "not-hec", "a proxy wants a password: let the SIEM's address go around it"),

@@ -29,7 +29,6 @@ LOG = logging.getLogger(__name__)
 HEALTH_TIMEOUT_S = 5.0
 SUSPECT_BYTES = 5_000_000
 SLOW_DOWN = Pauses(Backoff(0.5, 10.0))
-RELOAD_COMMAND = "systemctl reload 'sls-siem@*'"
 _STICKY = "several indexers behind one address need a sticky load balancer (cookie), or each its own URL in hec.urls"
 _HOLDS = frozenset({Action.HOLD_TOKEN, Action.HOLD_SETUP, Action.HEALTHY, Action.EMPTY, Action.REFUSE_INDEX})
 
@@ -147,7 +146,7 @@ class HecLane:
             return [piece, *(job.in_doubt(index) if exc.sent else ())]
         except TokenMissingError as exc:
             self._shared.tokens.refused()
-            self._fail(index, Failure("token", f"{exc}: put it into its file, then: {RELOAD_COMMAND}", HOLD))
+            self._fail(index, Failure("token", str(exc), HOLD))
             return [piece]
         again = job.refused(index, piece, answer)
         handler = self._actions.get(answer.meaning.action, self._refused)
@@ -319,7 +318,8 @@ class HecLane:
         if meaning.action is Action.HOLD_TOKEN:
             self._shared.tokens.refused()
         text = self._routes[index].clean(answer.text)
-        message = f"{text}; {meaning.advice}" if meaning.advice else text
+        advice = self._routes[index].advice(meaning)
+        message = f"{text}; {advice}" if advice else text
         pauses = HOLD if meaning.action in _HOLDS else RETRY
         self._fail(index, Failure(meaning.reason, message, pauses, answer.retry_after_s))
 

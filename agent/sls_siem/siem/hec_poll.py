@@ -115,8 +115,9 @@ class AckPoller:
     def _refused(self, index: int, answer: Answer) -> None:
         if answer.meaning.action is Action.HOLD_TOKEN:
             self._shared.tokens.refused()
-        advice = f"; {answer.meaning.advice}" if answer.meaning.advice else ""
-        self._failed(index, self._routes[index].clean(answer.text) + advice)
+        route = self._routes[index]
+        advice = route.advice(answer.meaning)
+        self._failed(index, route.clean(answer.text) + (f"; {advice}" if advice else ""))
 
     def _failed(self, index: int, problem: str) -> None:
         self._failures[index] += 1

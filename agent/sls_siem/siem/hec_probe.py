@@ -7,12 +7,10 @@ from typing import Optional
 from sls_siem.net.http import HttpError
 from sls_siem.siem.dialer import Dialer
 from sls_siem.siem.hec_acks import Channel
-from sls_siem.siem.hec_answers import RELOAD, Action, Answer
+from sls_siem.siem.hec_answers import Action, Answer
 from sls_siem.siem.hec_route import Route, TokenMissingError
 from sls_siem.siem.output import ProbeResult
 from sls_siem.siem.probe import probe_address
-
-HEC_TOKEN_PLACE = "hec.token_file, or the secret hec-token"  # noqa: S105 - where it is put
 
 
 def probe_collector(route: Route, dialer: Dialer, *, acknowledge: bool, timeout_s: float) -> tuple[ProbeResult, ...]:
@@ -32,7 +30,7 @@ def probe_collector(route: Route, dialer: Dialer, *, acknowledge: bool, timeout_
     except HttpError as exc:
         return reached, ProbeResult(False, dialer.url, route.explain(exc))
     except TokenMissingError as exc:
-        return reached, ProbeResult(False, dialer.url, f"{exc}: put it into {HEC_TOKEN_PLACE}")
+        return reached, ProbeResult(False, dialer.url, str(exc))
     finally:
         route.close()
 
@@ -76,6 +74,6 @@ def _acknowledgement(url: str, wanted: bool, found: Optional[bool]) -> ProbeResu
 
 
 def _with_advice(route: Route, answer: Answer) -> str:
-    advice = answer.meaning.advice.replace(RELOAD, f"put the right token into {HEC_TOKEN_PLACE}")
+    advice = route.advice(answer.meaning)
     text = route.clean(answer.text)
     return f"{text}; {advice}" if advice else text

@@ -6,6 +6,7 @@ It knows how to ask, not what to do about the answer.
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 import time
@@ -14,11 +15,11 @@ from dataclasses import dataclass
 from typing import Optional
 from urllib.parse import urlsplit
 
-from sls_siem.config.secrets import Secret, redact
+from sls_siem.config.secrets import HEC_TOKEN, Secret, redact, where_to_store, why_absent
 from sls_siem.net.http import HttpAnswer, HttpConnectError, HttpConnection, HttpError
 from sls_siem.siem.compression import gzip_body
 from sls_siem.siem.dialer import Dialer
-from sls_siem.siem.hec_answers import Answer, read_answer, read_object
+from sls_siem.siem.hec_answers import RELOAD_COMMAND, Answer, Meaning, read_answer, read_object
 from sls_siem.siem.rotation import Rotation
 
 EVENT_PATH = "/services/collector/event"
@@ -35,10 +36,13 @@ class TokenSource:
 
     Args:
         find: looks the secret up.
+        named_file: `hec.token_file`, when set.
     """
 
-    def __init__(self, find: Callable[[], Optional[Secret]]) -> None:
+    def __init__(self, find: Callable[[], Optional[Secret]], named_file: Optional[str] = None) -> None:
         self._find = find
+        self._named_file = named_file
+        self.file = where_to_store(HEC_TOKEN, named_file)
         self._lock = threading.Lock()
         self._secret = find()
         self._refused = False
@@ -59,9 +63,15 @@ class TokenSource:
         """The collector did not take it."""
         self._refused = True
 
+    def why_absent(self) -> str:
+        """Say that there is none, and what is wrong with the file that was named for it."""
+        if self._named_file is None:
+            return "there is no HEC token"
+        return f"there is no HEC token, {why_absent(HEC_TOKEN, file=self._named_file, environ=os.environ)}"
+
 
 class TokenMissingError(Exception):
-    """There is no token, or it cannot stand in a header; the message says which, without it."""
+    """There is no token, or it cannot stand in a header; the message says which, without it, and what to do."""
 
 
 class Route:
@@ -139,6 +149,10 @@ class Route:
             return self._dialer.explain(cause)
         return self.clean(str(exc))
 
+    def advice(self, meaning: Meaning) -> str:
+        """Say what the operator can do about an answer; empty when nothing."""
+        return meaning.advice_for(self._tokens.file)
+
     def clean(self, text: str) -> str:
         """Take the token out of a text from outside."""
         return redact(text, [self._tokens.last()])
@@ -149,16 +163,19 @@ class Route:
     def _headers(self, channel: str) -> dict[str, str]:
         secret = self._tokens.current()
         if secret is None:
-            raise TokenMissingError("there is no HEC token")
+            raise TokenMissingError(self._put_it_right(self._tokens.why_absent()))
         token = secret.reveal()
         if not _TOKEN.fullmatch(token):
-            raise TokenMissingError("the HEC token holds a character that no token has")
+            raise TokenMissingError(self._put_it_right("the HEC token holds a character that no token has"))
         return {
             "Authorization": f"Splunk {token}",
             "X-Splunk-Request-Channel": channel,
             "Content-Type": "application/json",
             **self._cookie_header(),
         }
+
+    def _put_it_right(self, wrong: str) -> str:
+        return f"{wrong}: put it into {self._tokens.file}, then: {RELOAD_COMMAND}"
 
     def _cookie_header(self) -> dict[str, str]:
         if not self._cookies:

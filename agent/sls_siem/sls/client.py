@@ -9,7 +9,7 @@ from urllib.parse import quote
 from sls_siem.config import SlsConfig
 from sls_siem.errors import ConfigError
 from sls_siem.net.http import HttpConnection
-from sls_siem.net.tls import client_context
+from sls_siem.net.tls import ClientContext, TlsFileError, client_context
 from sls_siem.sls.credentials import CredentialSource
 from sls_siem.sls.decompress import zstd_available
 from sls_siem.sls.endpoint import endpoint_for
@@ -41,7 +41,7 @@ class SlsClient:
         self._user_agent = _default_user_agent(config) if user_agent is None else user_agent
         self._endpoint = endpoint_for(config.endpoint, config.project)
         https = self._endpoint.url.startswith("https:")
-        self._tls = client_context(ca_file=config.ca_file) if https else None
+        self._tls = _tls_context(config) if https else None
         self._connection()  # a proxy that cannot be used shows now
 
     def session(self, *, before_call: Callable[[], None] = lambda: None) -> Session:
@@ -67,6 +67,13 @@ class SlsClient:
             )
         except ValueError as exc:
             raise ConfigError([f"sls.proxy or sls.endpoint: cannot be used, what would be right is {exc}"]) from exc
+
+
+def _tls_context(config: SlsConfig) -> ClientContext:
+    try:
+        return client_context(ca_file=config.ca_file)
+    except TlsFileError as exc:
+        raise ConfigError([f"sls.{exc.argument}: {exc.path} {exc.wrong}"]) from exc
 
 
 def _default_user_agent(config: SlsConfig) -> str:

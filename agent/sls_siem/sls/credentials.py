@@ -18,7 +18,8 @@ from sls_siem.config.secrets import (
     SECURITY_TOKEN,
     Secret,
     find_secret,
-    places_of,
+    where_to_store,
+    why_absent,
 )
 from sls_siem.errors import ConfigError, CredentialsRefusedError
 from sls_siem.sls.credentials_file import FileSource
@@ -34,7 +35,7 @@ class AccessKeySource:
     """An access key kept by the operator as files or environment variables (`config.secrets` has the places).
 
     Args:
-        config: the files that it names come before other places.
+        config: a file that it names is the only place of its secret.
         environ: the environment.
     """
 
@@ -74,9 +75,10 @@ class AccessKeySource:
         key_id, secret = self._find(ACCESS_KEY_ID), self._find(ACCESS_KEY_SECRET)
         missing = [name for name, found in ((ACCESS_KEY_ID, key_id), (ACCESS_KEY_SECRET, secret)) if found is None]
         if key_id is None or secret is None:
+            stores = " and ".join(where_to_store(name, self._files[name]) for name in missing)
             raise CredentialsRefusedError(
-                f"no access key for SLS: {'; '.join(map(self._searched, missing))}. Store it in "
-                f"/etc/sls-siem/credentials/ (root, mode 0600), then: {RELOAD_COMMAND}"
+                f"no access key for SLS: {'; '.join(map(self._searched, missing))}. Store it in {stores}, "
+                f"then: {RELOAD_COMMAND}"
             )
         return Credentials(key_id, secret, self._find(SECURITY_TOKEN))
 
@@ -84,8 +86,7 @@ class AccessKeySource:
         return find_secret(name, file=self._files[name], environ=self._environ)
 
     def _searched(self, name: str) -> str:
-        places = places_of(name, file=self._files[name], environ=self._environ)
-        return f"{name} is not in {', '.join(place.label for place in places)}"
+        return f"{name} not found, {why_absent(name, file=self._files[name], environ=self._environ)}"
 
 
 def credential_source(config: CredentialsConfig, *, environ: Optional[Mapping[str, str]] = None) -> CredentialSource:

@@ -26,7 +26,7 @@ def test_a_missing_secret_is_named_with_the_places_looked_at(load_text: Load, fo
     assert warnings_for(config, {"CREDENTIALS_DIRECTORY": "/nonexistent"}) == (
         "secret sls-access-key-id: not found, looked in /nonexistent/sls-access-key-id, $SLS_AK_ID",
         "secret sls-access-key-secret: not found, looked in /nonexistent/sls-access-key-secret, $SLS_AK_KEY",
-        f"secret hec-token: not found, looked in {folder}/token, /nonexistent/hec-token",
+        f"secret hec-token: not found, {folder}/token (hec.token_file) does not exist",
     )
 
 
@@ -51,6 +51,14 @@ def test_each_output_wants_its_secrets(load_text: Load, folder: Path) -> None:
 
     assert list(wanted_secrets(load_text(sls + SYSLOG + tls))) == [*keys, WantedSecret("tls-client-key", "/k")]
     assert list(wanted_secrets(load_text(sls + HEC))) == [*keys, WantedSecret("hec-token", None)]
+
+
+def test_a_security_token_is_missed_only_when_its_file_is_named(load_text: Load, folder: Path) -> None:
+    sls = f'{SLS}[sls.credentials]\nsecurity_token_file = "{folder}/sts"\n'
+    (line,) = warnings_for(load_text(sls + SYSLOG), KEYS)
+
+    assert line.startswith(f"secret sls-security-token: not found, {folder}/sts (sls.credentials.security_token_file)")
+    assert warnings_for(load_text(SLS + SYSLOG), KEYS) == ()
 
 
 def test_keys_from_elsewhere_are_not_missed(load_text: Load) -> None:

@@ -130,8 +130,8 @@ def test_all_problems_come_at_once(problems_of: Problems) -> None:
         ("[sls]\nproxi = 1", "sls.proxi: is not a known key, 1, did you mean proxy?"),
         ("[hecc]\na = 1", "hecc: is not a known table, a table, did you mean hec?"),
         ("[sls.credential]\na = 1", "sls.credential: is not a known table, a table, did you mean credentials?"),
-        ("sls = 3", "sls: is a table, 3, write [sls] above its keys"),
-        ("[[hec]]\na = 1", "hec: is a table, [a table], write [hec] above its keys"),
+        ("sls = 3", "sls: must be a table, 3, write [sls] above its keys"),
+        ("[[hec]]\na = 1", "hec: must be a table, [a table], write [hec] above its keys"),
         ("[log]\nzzzzzz = 1", "log.zzzzzz: is not a known key, 1, known here: level"),
         ('s3cret = "x"', "s3cret: is not a known key, (value not shown), did you mean tls.insecure?"),
     ],
@@ -186,6 +186,11 @@ def test_a_password_in_an_address_is_not_shown(problems_of: Problems) -> None:
     [
         (b"[sls]\nendpoint = \n", "agent.toml:2:12: is not TOML: Invalid value"),
         (b"[sls]\n\xff", "agent.toml:2:1: is not UTF-8"),
+        (b"\xef\xbb\xbf[sls]\n", "agent.toml: starts with a byte order mark (BOM), save the file as UTF-8 without"),
+        (b"[hec]\ngzip = true\n\ngzip = false\n[tls]\n", "agent.toml:4: gzip is given twice, keep one of them"),
+        (b"[hec]\ngzip = true\ngzip = false", "agent.toml:3: gzip is given twice, keep one of them"),
+        (b"hec = 1\n[hec]\n[tls]", "agent.toml:2: hec is given twice, keep one of them"),
+        (b'[hec]\nindex = "a"\n"index" = """hunter2\nhunter2=x"""\n', "agent.toml:4: a key is given twice, keep one"),
         (b"[sls", "agent.toml: is not TOML"),
         (b"a = " + b"[" * 5000, "agent.toml: is not TOML: it is nested too deeply"),
         (b"a = " + b"9" * 5000, "agent.toml"),
@@ -220,6 +225,20 @@ def test_an_unreadable_file_is_one_clear_line(tmp_path: Path) -> None:
         load(tmp_path, 1, {})
 
     assert str(caught.value) == f"{tmp_path}: cannot be read (Is a directory), make it readable for the agent's user"
+
+
+def test_a_file_that_the_user_may_not_read_says_who_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "agent.toml", 1, {})
+
+    assert caught.value.problems[0] == (
+        f"{tmp_path}/agent.toml: cannot be read (Permission denied), run as root, or join group sls-siem, "
+        "which should be the file's"
+    )
 
 
 @pytest.mark.parametrize("instance", [0, 100, -1])

@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from sls_siem.config.secrets import SECRET_NAMES, Secret, find_secret, find_secret_file, places_of, redact
+from sls_siem.config.secrets import (
+    FILE_KEYS,
+    SECRET_NAMES,
+    Secret,
+    find_secret,
+    find_secret_file,
+    places_of,
+    redact,
+    where_to_store,
+    why_absent,
+)
 
 NAME = "sls-access-key-id"
 
@@ -42,15 +52,15 @@ def _environ(tmp_path: Path, *, unit: bool = True) -> dict[str, str]:
 def test_places_are_tried_in_order(places: dict[str, Path], tmp_path: Path) -> None:
     environ = _environ(tmp_path)
     found = []
-    for name in ("file", "runtime", "loaded", "environment"):
-        secret = find_secret(NAME, file=places["file"], environ=environ, system_folder=places["system"].parent)
+    for name in ("runtime", "loaded", "environment"):
+        secret = find_secret(NAME, environ=environ, system_folder=places["system"].parent)
         found.append(secret and secret.reveal())
         if name in places:
             places[name].unlink()
     environ.pop("SLS_AK_ID")
 
-    assert found == ["from file", "from runtime", "from loaded", "from environment"]
-    assert find_secret(NAME, file=places["file"], environ=environ, system_folder=places["system"].parent) is None
+    assert found == ["from runtime", "from loaded", "from environment"]
+    assert find_secret(NAME, environ=environ, system_folder=places["system"].parent) is None
 
 
 def test_root_outside_the_unit_finds_the_operators_files_last(places: dict[str, Path]) -> None:
@@ -68,19 +78,71 @@ def test_nobody_else_looks_at_the_operators_files(places: dict[str, Path], monke
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"none", b"none\n", b" none \r\n", b"  ", b"\xff\xfe"])
 def test_a_place_that_holds_nothing_counts_as_absent(places: dict[str, Path], tmp_path: Path, content: bytes) -> None:
-    places["file"].write_bytes(content)
+    places["runtime"].write_bytes(content)
 
-    secret = find_secret(NAME, file=places["file"], environ=_environ(tmp_path))
-
-    assert secret == Secret("from runtime")
+    assert find_secret(NAME, environ=_environ(tmp_path)) == Secret("from loaded")
 
 
 def test_a_place_that_cannot_be_read_counts_as_absent(places: dict[str, Path], tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
+    places["runtime"].unlink()
+    os.mkfifo(places["runtime"])
 
-    for unreadable in (tmp_path, tmp_path / "missing", fifo, Path("/\0")):
-        assert find_secret(NAME, file=unreadable, environ=_environ(tmp_path)) == Secret("from runtime")
+    assert find_secret(NAME, environ=_environ(tmp_path)) == Secret("from loaded")
+
+
+def test_a_file_that_is_named_is_the_only_place(places: dict[str, Path], tmp_path: Path) -> None:
+    """To see it fail: let `places_of` add the usual places behind the named one."""
+    environ, named = _environ(tmp_path), places["file"]
+
+    assert find_secret(NAME, file=named, environ=environ) == Secret("from file")
+    named.write_text("none")
+    assert find_secret(NAME, file=named, environ=environ) is None
+    assert find_secret_file(NAME, file=named, environ=environ) is None
+    for unreadable in (tmp_path, tmp_path / "missing", Path("/\0")):
+        assert find_secret(NAME, file=unreadable, environ=environ) is None
+
+
+def test_each_way_in_which_a_named_file_gives_no_secret_is_told(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for name, content in (("empty", b"\n"), ("none", b"none\n"), ("latin", b"\xff")):
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    reasons = {
+        "missing": "does not exist",
+        "fifo": "is not a regular file",
+        "empty": "is empty or holds the word none",
+        "none": "is empty or holds the word none",
+        "latin": "is not UTF-8",
+        "loop": "cannot be read (Too many levels of symbolic links)",
+    }
+
+    for name, reason in reasons.items():
+        told = why_absent("hec-token", file=tmp_path / name, environ={"CREDENTIALS_DIRECTORY": "/elsewhere"})
+        assert told == f"{tmp_path / name} (hec.token_file) {reason}"
+
+
+@pytest.mark.parametrize(("user", "name"), [(0, "root"), (54321, "54321")])
+def test_a_file_that_the_user_may_not_read_comes_with_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, name: str
+) -> None:
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(Path, "stat", refuse)
+
+    told = why_absent("tls-client-key", file=tmp_path / "key", environ={})
+
+    assert told == f"{tmp_path}/key (tls.key_file) cannot be read by user {name} (permission denied)"
+
+
+def test_every_secret_has_a_key_that_may_name_its_file() -> None:
+    assert list(SECRET_NAMES) == list(FILE_KEYS)
+
+
+def test_a_secret_is_stored_where_it_is_looked_for() -> None:
+    assert where_to_store("hec-token", "/k") == "/k"
+    assert where_to_store("hec-token", None) == "/etc/sls-siem/credentials/hec-token"
 
 
 @pytest.mark.parametrize("value", ["", "none"])
@@ -123,21 +185,20 @@ def test_a_library_that_wants_a_file_gets_the_one_that_holds_the_secret(
     environ = _environ(tmp_path)
 
     assert find_secret_file(NAME, file=places["file"], environ=environ) == places["file"]
-    places["file"].write_text("none")
-    assert find_secret_file(NAME, file=places["file"], environ=environ) == places["runtime"]
+    assert find_secret_file(NAME, environ=environ) == places["runtime"]
     assert find_secret_file(NAME, environ={"SLS_AK_ID": "x"}, system_folder=tmp_path / "nowhere") is None
 
 
 def test_the_places_are_named_for_the_operator(tmp_path: Path, places: dict[str, Path]) -> None:
-    inside = places_of(NAME, file="/k", environ=_environ(tmp_path))
+    inside = places_of(NAME, environ=_environ(tmp_path))
     outside = places_of("hec-token", environ={})
 
     assert [place.label for place in inside] == [
-        "/k",
         f"{tmp_path}/run/credentials/{NAME}",
         f"{tmp_path}/loaded/{NAME}",
         "$SLS_AK_ID",
     ]
+    assert [place.label for place in places_of(NAME, file="/k", environ=_environ(tmp_path))] == ["/k"]
     assert [place.label for place in outside] == ["/etc/sls-siem/credentials/hec-token"]
 
 

@@ -45,7 +45,7 @@ def test_without_anything_to_do_the_encoder_has_nothing_to_do(load_text: Load, m
 
 @pytest.mark.parametrize(("key", "wrong"), [(None, "is missing"), ("short", "has less than 16 characters")])
 def test_without_a_key_that_cannot_be_guessed_nothing_is_hashed(load_text, key, wrong) -> None:
-    with pytest.raises(ConfigError, match=f"secret field-hash-key: {wrong}") as caught:
+    with pytest.raises(ConfigError, match=f"fields.hash: the secret field-hash-key {wrong}") as caught:
         settings_from(load_text(SLS + HEC + RIGHT), hash_key=key)
 
     assert "short," not in str(caught.value)

@@ -298,3 +298,28 @@ def test_a_name_that_the_service_cannot_have_is_refused(problems_of: Problems, k
 
     assert len(problems) == 1
     assert problems[0].startswith(f"agent.toml: sls.{key}: is ")
+
+
+def test_of_several_items_each_wrong_one_is_named(problems_of: Problems) -> None:
+    good = "https://splunk.example.com:8088"
+    text = SLS + f'[siem]\noutput = "hec"\n[hec]\nurls = ["{good}", "ftp://a", "https://b/path", 3]\n'
+    (line,) = problems_of(text)
+
+    assert line.startswith(
+        "agent.toml: hec.urls: item 2 does not start with https:// or http://; item 3 has more than a host and a port; "
+        f'item 4 is not a text, ["{good}", "ftp://a", '
+    )
+
+
+def test_the_only_item_of_a_list_needs_no_number(problems_of: Problems) -> None:
+    (line,) = problems_of(SLS + '[siem]\noutput = "hec"\n[hec]\nurls = ["https://b/path"]\n')
+
+    assert line.startswith('agent.toml: hec.urls: has more than a host and a port, ["https://b/path"], give')
+
+
+def test_a_password_in_any_item_hides_the_list(problems_of: Problems) -> None:
+    (line,) = problems_of(SLS + '[siem]\noutput = "hec"\n[hec]\nurls = ["ftp://a", "https://me:hunter2@b"]\n')
+
+    assert "item 1 " in line
+    assert "item 2 holds a user name or password" in line
+    assert "hunter2" not in line

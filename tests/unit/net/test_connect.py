@@ -10,7 +10,7 @@ import pytest
 
 from sls_siem.emulator.certificates import Certificates, server_context
 from sls_siem.net import connect as module
-from sls_siem.net.connect import connect
+from sls_siem.net.connect import HandshakeTimeout, connect
 from sls_siem.net.deadline import Deadline, DeadlineExceeded
 from sls_siem.net.resolve import Address
 from sls_siem.net.tls import client_context
@@ -132,7 +132,7 @@ def test_a_peer_that_never_answers_the_handshake_ends_at_the_deadline(certificat
     tls = client_context(ca_file=certificates.ca_file)
     with peer(lambda connection, _here: connection.pause_while_open(20)) as here:
         start = time.monotonic()
-        with pytest.raises(TimeoutError):
+        with pytest.raises(HandshakeTimeout, match=r"connected, but no TLS answer came within 0\.3 s"):
             connect("127.0.0.1", here.port, Deadline(0.3), tls=tls)
 
         assert time.monotonic() - start < 5

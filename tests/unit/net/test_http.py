@@ -332,7 +332,7 @@ def test_an_unknown_name_is_told():
 def test_connecting_has_a_limit_of_its_own():
     with peer(lambda connection, _here: connection.pause_while_open(20)) as here:
         start = time.monotonic()
-        with pytest.raises(HttpConnectError, match=r"not connected within 0\.2 s"):
+        with pytest.raises(HttpConnectError, match=r"connected, but no TLS answer came within 0\.2 s"):
             get(client(here.url.replace("http:", "https:"), tls=client_context(verify=False), connect_timeout_s=0.2))
 
         assert time.monotonic() - start < 5

@@ -176,7 +176,15 @@ def test_names_a_certificate_without_its_key(certificates):
     cert = certificates.client.cert_file
     line = problem(cert_file=cert)
 
-    assert line.startswith(f"{cert}: no certificate and private key in PEM form here and in {cert}")
+    assert line.startswith(f"{cert}: holds no private key in PEM form")
+
+
+def test_names_the_half_of_a_pair_that_is_junk(certificates, tmp_path):
+    pair, junk = certificates.client, tmp_path / "junk"
+    junk.write_text("junk")
+
+    assert problem(cert_file=junk, key_file=pair.key_file).startswith(f"{junk}: holds no certificate in PEM form")
+    assert problem(cert_file=pair.cert_file, key_file=junk).startswith(f"{junk}: holds no private key in PEM form")
 
 
 def test_never_asks_for_a_passphrase(certificates, tmp_path):

@@ -8,11 +8,14 @@ import pytest
 
 from sls_siem.config import Config, CredentialsConfig, HecConfig, SiemConfig, SlsConfig, SyslogConfig
 from sls_siem.emulator.hec import HecEmulator
+from sls_siem.emulator.loggroups import make_group
 from sls_siem.emulator.sls import SlsEmulator
 from sls_siem.emulator.sls.faults import Fault
 from sls_siem.service.connect import Findings, ask_everybody, guarantee
 from sls_siem.siem import probe
 from sls_siem.siem.output import ProbeResult
+from sls_siem.sls.client import SlsClient
+from sls_siem.sls.credentials import credential_source
 
 KEY, SECRET = "check-id", "check-secret"
 GROUP = "siem-group"
@@ -67,7 +70,10 @@ def test_a_right_installation_is_described_and_left_as_it_was(sls, config) -> No
         findings.facts[name]
         for name in ("shards", "writable_shards", "consumer_groups", "consumer_group_exists", "retention_days")
     )
-    assert "will be made at the first start (0 of 30" in about(findings, "SLS, consumer group").text
+    assert about(findings, "SLS, consumer group").text == (
+        f"{GROUP} will be made at the first start, at `end`: what is in the logstore until then is not shipped "
+        "(0 of 30 groups exist)"
+    )
     assert {} == sls.store.consumer_groups
 
 
@@ -92,6 +98,65 @@ def test_a_group_that_exists_keeps_its_timeout_and_its_checkpoints_are_read(sls,
     assert about(findings, "SLS, reading").ok
     # The group was looked at, not used.
     assert [] == list(sls.history.saves)
+
+
+def with_sls(config: Config, **values: object) -> Config:
+    return dataclasses.replace(config, sls=dataclasses.replace(config.sls, **values))
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        ("begin", "at `begin`: all that the logstore still holds is shipped"),
+        ("1767225600", "at 2026-01-01T00:00:00Z: what was received before is not shipped"),
+    ],
+)
+def test_it_is_said_where_a_new_group_starts(sls, config, start, words) -> None:
+    text = about(ask_everybody(with_sls(config, start=start)), "SLS, consumer group").text
+
+    assert f"will be made at the first start, {words}" in text
+
+
+def test_a_group_in_use_starts_nowhere_else(sls, config) -> None:
+    sls.store.create_group(GROUP, timeout_s=60, in_order=False, quota=30)
+    new = about(ask_everybody(config), "SLS, consumer group").text
+    session = SlsClient(config.sls, credential_source(config.sls.credentials)).session()
+    session.save_checkpoint(0, session.cursor(0, "begin"), force=True)
+    session.close()
+    used = about(ask_everybody(config), "SLS, consumer group").text
+
+    assert "it has no saved positions and starts at `end`: what is in the logstore" in new
+    assert used.endswith("it goes on at its saved positions, sls.start is not used")
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad"), [("query", "* | where a = 'b'", "* | where a"), ("processor", "mine", "nobodys")]
+)
+def test_a_query_or_processor_is_tried(sls, config, key, good, bad) -> None:
+    sls.store.processors["mine"] = "*"
+    sls.store.append(0, [make_group([{"a": "b"}], time=1700000000)])
+    taken = about(ask_everybody(with_sls(config, **{key: good})), f"SLS, sls.{key}")
+    refused = about(ask_everybody(with_sls(config, **{key: bad})), f"SLS, sls.{key}")
+
+    assert (taken.ok, taken.text) == (True, "SLS takes it")
+    assert not refused.ok
+    assert bad in refused.text
+    assert refused.text.endswith(f"; correct sls.{key}")
+    assert [] == list(sls.history.saves)
+
+
+def test_without_query_and_processor_nothing_is_pulled(sls, config) -> None:
+    assert not [result for result in ask_everybody(config).results if result.subject.startswith("SLS, sls.")]
+
+
+@pytest.mark.parametrize(("code", "status"), [("ServerBusy", 500), ("SignatureNotMatch", 401)])
+def test_a_query_that_could_not_be_tried_is_not_blamed(sls, config, code, status) -> None:
+    sls.faults.add(Fault("status", call="pull", status=status, code=code))
+    result = about(ask_everybody(with_sls(config, query="*")), "SLS, sls.query")
+
+    assert not result.ok
+    assert result.text.startswith("sls.query could not be tried: ")
+    assert "correct" not in result.text
 
 
 def test_a_denied_listing_of_shards_is_named_and_the_rest_still_asked(sls, config) -> None:

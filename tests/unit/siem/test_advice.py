@@ -6,6 +6,7 @@ import ssl
 
 import pytest
 
+from sls_siem.net.connect import HandshakeTimeout
 from sls_siem.siem.advice import advice
 
 
@@ -39,6 +40,10 @@ def certificate_error(code: int, message: str) -> ssl.SSLCertVerificationError:
         (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "cannot resolve 10.0.0.1"),
         (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), "nothing listens on port 6514"),
         (socket.timeout("timed out"), "a firewall may drop it"),
+        (
+            HandshakeTimeout("connected, but no TLS answer came within 10 s"),
+            "port 6514: connected, but no TLS answer came within 10 s: the port may not speak TLS",
+        ),
         (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "closed the connection at once"),
         (OSError(errno.EHOSTUNREACH, "No route to host"), "cannot connect to 10.0.0.1 port 6514: no route to host"),
     ],

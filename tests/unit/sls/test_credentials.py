@@ -96,11 +96,23 @@ def test_a_missing_key_says_where_it_was_looked_for_and_what_to_do(tmp_path):
 
     assert text == (
         "no access key for SLS: "
-        f"sls-access-key-id is not in {tmp_path}/credentials/sls-access-key-id, "
+        f"sls-access-key-id not found, looked in {tmp_path}/credentials/sls-access-key-id, "
         "/run/credentials/x/sls-access-key-id, $SLS_AK_ID; "
-        f"sls-access-key-secret is not in {tmp_path}/credentials/sls-access-key-secret, "
+        f"sls-access-key-secret not found, looked in {tmp_path}/credentials/sls-access-key-secret, "
         "/run/credentials/x/sls-access-key-secret, $SLS_AK_KEY. "
-        "Store it in /etc/sls-siem/credentials/ (root, mode 0600), then: systemctl reload 'sls-siem@*'"
+        "Store it in /etc/sls-siem/credentials/sls-access-key-id and /etc/sls-siem/credentials/sls-access-key-secret, "
+        "then: systemctl reload 'sls-siem@*'"
+    )
+
+
+def test_a_named_file_that_is_missing_is_told_and_no_other_key_is_taken(tmp_path):
+    files = CredentialsConfig(access_key_id_file=f"{tmp_path}/id")
+    with pytest.raises(CredentialsRefusedError) as caught:
+        AccessKeySource(files, environ={"SLS_AK_ID": "another", "SLS_AK_KEY": "k"}).current()
+
+    assert str(caught.value) == (
+        f"no access key for SLS: sls-access-key-id not found, {tmp_path}/id (sls.credentials.access_key_id_file) does "
+        f"not exist. Store it in {tmp_path}/id, then: systemctl reload 'sls-siem@*'"
     )
 
 
@@ -109,10 +121,10 @@ def test_only_the_missing_half_is_named(source, folder):
     with pytest.raises(CredentialsRefusedError) as caught:
         source.current()
 
-    assert ("sls-access-key-id is not" in str(caught.value), "sls-access-key-secret is not" in str(caught.value)) == (
+    assert [f"{name} not found" in str(caught.value) for name in ("sls-access-key-id", "sls-access-key-secret")] == [
         False,
         True,
-    )
+    ]
 
 
 def test_a_key_stored_later_is_found_without_a_restart(source, folder):
