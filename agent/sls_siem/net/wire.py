@@ -41,7 +41,8 @@ class Wire:
     connection breaks.
 
     Without TLS the kernel keeps the limit of each step (`SO_RCVTIMEO` and `SO_SNDTIMEO`, socket(7)) and waits for whole
-    bodies: Python, with a limit of its own, asks the kernel before each step whether there is something to do.
+    bodies: Python, with a limit of its own, asks the kernel before each step whether there is something to do. With TLS
+    the socket does not block, since only TLS can tell what has come for us from what has come for TLS itself.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -51,14 +52,26 @@ class Wire:
         self._timeout_s = -1.0
         self._plain = not isinstance(sock, ssl.SSLSocket)
         self._long_answers = False
-        if self._plain:
-            sock.settimeout(None)
+        sock.settimeout(None if self._plain else 0)
         self._unasked = select.poll()
         self._unasked.register(sock, select.POLLIN)
 
     def idle(self) -> bool:
         """Tell whether nothing has arrived unasked, such as the peer's close of a connection that was kept."""
-        return not (self._held or self._unasked.poll(0))
+        return not (self._held or (self._unasked.poll(0) and self._something_came()))
+
+    def _something_came(self) -> bool:
+        """Tell what has come for us, or the peer's close, from what TLS keeps to itself, such as session tickets."""
+        if self._plain:
+            return True
+        try:
+            self._held = self.sock.recv(READ_BYTES)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return False
+        except OSError:
+            return True
+        self.received += len(self._held)
+        return True
 
     def send(self, data: bytes, deadline: Deadline, *, before: bytes = b"") -> None:
         """Send bytes, and others before them, which leave together with the first of them where no TLS forbids it."""
@@ -150,7 +163,9 @@ class Wire:
             room = room[got:]
 
     def _step(self, deadline: Deadline, call: Callable[..., _Result], *arguments: object) -> _Result:
-        """Call the socket once, with what remains of the deadline as its limit."""
+        """Call the socket until it has done something, with what remains of the deadline as its limit."""
+        if not self._plain:
+            return self._tls_step(deadline, call, *arguments)
         limit_s = math.ceil(deadline.remaining() / TIMEOUT_STEP_S) * TIMEOUT_STEP_S
         if limit_s != self._timeout_s:
             self._limit(limit_s)
@@ -159,11 +174,23 @@ class Wire:
         except BlockingIOError:
             raise TimeoutError("timed out") from None
 
+    def _tls_step(self, deadline: Deadline, call: Callable[..., _Result], *arguments: object) -> _Result:
+        while True:
+            left_s = deadline.remaining()
+            try:
+                return call(*arguments)
+            except ssl.SSLWantReadError:
+                self._wait(select.POLLIN, left_s)
+            except ssl.SSLWantWriteError:
+                self._wait(select.POLLOUT, left_s)
+
+    def _wait(self, events: int, seconds: float) -> None:
+        poller = select.poll()
+        poller.register(self.sock, events)
+        poller.poll(math.ceil(seconds * 1000))
+
     def _limit(self, limit_s: float) -> None:
         self._timeout_s = limit_s
-        if not self._plain:
-            self.sock.settimeout(limit_s)
-            return
         limit = _TIMEVAL.pack(int(limit_s), int(limit_s % 1 * 1_000_000))
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             self.sock.setsockopt(socket.SOL_SOCKET, option, limit)

@@ -536,6 +536,37 @@ def test_exchanges_over_tls_under_a_name_of_its_own(certificates):
         assert get(connection).body == b"safe"
 
 
+@pytest.mark.parametrize("wait_s", [0, 0.05])
+def test_the_connection_that_was_opened_ahead_is_used_whatever_tls_has_sent_over_it(certificates, wait_s):
+    """Session tickets come behind the handshake of TLS 1.3 (RFC 8446, 4.6.1)."""
+    with peer(answering(ok(b"1"), ok(b"2")), tls=server_context(certificates.server)) as here:
+        connection = client(here.url, tls=client_context(ca_file=certificates.ca_file))
+        for _ in range(5):
+            connection.open(timeout_s=10)
+            time.sleep(wait_s)
+            assert [get(connection).body, get(connection).body] == [b"1", b"2"]
+            connection.close()
+
+        assert here.listener.accepted == 5
+
+
+def test_what_comes_unasked_over_tls_is_taken_for_no_answer(certificates):
+    with peer(answering(NO_BODY + b"unasked"), tls=server_context(certificates.server)) as here:
+        connection = client(here.url, tls=client_context(ca_file=certificates.ca_file))
+        assert [get(connection).status, get(connection).status] == [200, 200]
+
+        assert here.listener.accepted == 2
+
+
+def test_a_connection_that_the_peer_closed_while_idle_is_replaced_unnoticed_over_tls_too(certificates):
+    with peer(answering(ok(b"1")), tls=server_context(certificates.server)) as here:
+        connection = client(here.url, tls=client_context(ca_file=certificates.ca_file))
+        get(connection)
+        wait_until(lambda: not here.listener.connections())
+
+        assert get(connection).body == b"1"
+
+
 def test_a_great_body_arrives_whole_over_tls(certificates):
     body = bytes(range(256)) * 8192
     with peer(answering(ok(body)), tls=server_context(certificates.server)) as here:
