@@ -19,7 +19,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from sls_siem.net.connect import connect, secure
 from sls_siem.net.deadline import Deadline
 from sls_siem.net.reason import reason
-from sls_siem.net.response import Head, MalformedError, read_body, read_head
+from sls_siem.net.response import Head, MalformedError, read_any_head, read_body, read_head
 from sls_siem.net.tls import client_context
 from sls_siem.net.wire import Wire
 
@@ -277,22 +277,31 @@ def _wrong(headers: Mapping[str, str]) -> str:
 
 
 def _ask(wire: Wire, request: bytes, body: bytes, deadline: Deadline) -> Head:
+    """Send a request and read its answer's head; one that comes before the request's end is the connection's last."""
+    if len(body) <= SMALL_BODY_BYTES:
+        request, body = b"", request + body
     try:
-        if len(body) <= SMALL_BODY_BYTES:
-            wire.send(request + body, deadline)
-        else:
-            wire.send(body, deadline, before=request)
-    except ConnectionError as exc:
-        return _early_answer(wire, deadline, exc)
+        unsent = wire.send(body, deadline, before=request)
+        while unsent:
+            head = read_any_head(wire, deadline)
+            if head.status >= 200:
+                return _last(head)
+            unsent = wire.send(unsent, deadline)
+    except (ConnectionError, ssl.SSLError) as exc:  # TLS has errors of its own for a peer that has gone
+        return _last(_early_answer(wire, deadline, exc))
     return read_head(wire, deadline)
 
 
-def _early_answer(wire: Wire, deadline: Deadline, broken: ConnectionError) -> Head:
+def _early_answer(wire: Wire, deadline: Deadline, broken: OSError) -> Head:
     """Read what a peer said before it closed without reading the whole request, such as 413."""
     try:
         return read_head(wire, deadline)
     except (OSError, MalformedError):
         raise broken from None
+
+
+def _last(head: Head) -> Head:
+    return head._replace(keeps_alive=False)
 
 
 def _split(url: str, schemes: tuple[str, ...]) -> SplitResult:

@@ -49,15 +49,25 @@ def read_head(wire: Wire, deadline: Deadline) -> Head:
         ClosedError: the peer closed before its end.
     """
     for _ in range(MOST_INTERIM):
-        try:
-            head = _parse(wire.read_until(b"\r\n\r\n", HEAD_BYTES, deadline))
-        except OverflowError:
-            raise MalformedError(f"no end of headers within {HEAD_BYTES} bytes") from None
+        head = read_any_head(wire, deadline)
         if head.status >= 200:
             return head
-        if head.status == 101:
-            raise MalformedError("it switched to another protocol (101) unasked")
     raise MalformedError(f"more than {MOST_INTERIM} interim answers (1xx)")
+
+
+def read_any_head(wire: Wire, deadline: Deadline) -> Head:
+    """Read one head, be it an interim one.
+
+    Raises:
+        MalformedError, ClosedError: as `read_head`.
+    """
+    try:
+        head = _parse(wire.read_until(b"\r\n\r\n", HEAD_BYTES, deadline))
+    except OverflowError:
+        raise MalformedError(f"no end of headers within {HEAD_BYTES} bytes") from None
+    if head.status == 101:
+        raise MalformedError("it switched to another protocol (101) unasked")
+    return head
 
 
 def read_body(wire: Wire, head: Head, max_body: int, deadline: Deadline) -> tuple[bytes, bool]:

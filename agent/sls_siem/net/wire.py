@@ -12,18 +12,22 @@ import ssl
 import struct
 from collections import deque
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, Union
 
 from sls_siem.net.deadline import Deadline
 
 SEND_BYTES = 1 << 20
+TLS_SEND_BYTES = 65536
 READ_BYTES = 16384  # a greater buffer costs the allocator more than the whole receive of a small answer
 TIMEOUT_STEP_S = 0.05
 """A step's limit is rounded up to this, so that it seldom has to be set anew: a call of the kernel each time."""
+LOOK_S = 1.0
+"""A write that waits for so long looks whether the peer has spoken: it may say why it reads no more."""
 SPARE_ROOMS, SPARE_BYTES = 2, 2 << 20
 """Buffers that are kept for the next answers, and the greatest of them."""
 
 _TIMEVAL = struct.Struct("@ll")
+Bytes = Union[bytes, memoryview]
 _Result = TypeVar("_Result")
 
 _spare_rooms: deque[bytearray] = deque(maxlen=SPARE_ROOMS)
@@ -73,18 +77,39 @@ class Wire:
         self.received += len(self._held)
         return True
 
-    def send(self, data: bytes, deadline: Deadline, *, before: bytes = b"") -> None:
-        """Send bytes, and others before them, which leave together with the first of them where no TLS forbids it."""
+    def send(self, data: Bytes, deadline: Deadline, *, before: bytes = b"") -> memoryview:
+        """Send bytes, and others before them, which leave together with the first of them where no TLS forbids it.
+
+        Returns:
+            What was left unsent because the peer spoke, or closed, meanwhile; mostly nothing.
+        """
         view = memoryview(data)
         if before and self._plain:
-            sent = self._step(deadline, self.sock.sendmsg, (before, view[:SEND_BYTES]))
+            sent = self._write(deadline, self.sock.sendmsg, (before, view[:SEND_BYTES]))
             before, view = before[sent:], view[max(0, sent - len(before)) :]
-        for rest in (memoryview(before), view):
-            self._send(rest, deadline)
+        unsent = self._send(memoryview(before), deadline)
+        return memoryview(b"".join((unsent, view))) if unsent else self._send(view, deadline)
 
-    def _send(self, view: memoryview, deadline: Deadline) -> None:
+    def _send(self, view: memoryview, deadline: Deadline) -> memoryview:
+        most = SEND_BYTES if self._plain else TLS_SEND_BYTES
         while view:
-            view = view[self._step(deadline, self.sock.send, view[:SEND_BYTES]) :]
+            view = view[self._write(deadline, self.sock.send, view[:most]) :]
+            if view and not self.idle():
+                break
+        return view
+
+    def _write(self, deadline: Deadline, call: Callable[..., int], *arguments: object) -> int:
+        """Write once; 0 when nothing was taken for a while, or something may have come."""
+        left_s = self._prepare(deadline)
+        try:
+            return call(*arguments)
+        except BlockingIOError:
+            return 0
+        except ssl.SSLWantReadError:
+            self._wait(select.POLLIN, left_s)
+        except ssl.SSLWantWriteError:
+            self._wait(select.POLLOUT | select.POLLIN, left_s)
+        return 0
 
     def read_some(self, deadline: Deadline) -> bytes:
         """Read what is there, at least one byte; b"" at the peer's close."""
@@ -163,26 +188,25 @@ class Wire:
             room = room[got:]
 
     def _step(self, deadline: Deadline, call: Callable[..., _Result], *arguments: object) -> _Result:
-        """Call the socket until it has done something, with what remains of the deadline as its limit."""
-        if not self._plain:
-            return self._tls_step(deadline, call, *arguments)
-        limit_s = math.ceil(deadline.remaining() / TIMEOUT_STEP_S) * TIMEOUT_STEP_S
-        if limit_s != self._timeout_s:
-            self._limit(limit_s)
-        try:
-            return call(*arguments)
-        except BlockingIOError:
-            raise TimeoutError("timed out") from None
-
-    def _tls_step(self, deadline: Deadline, call: Callable[..., _Result], *arguments: object) -> _Result:
+        """Receive once, with what remains of the deadline as its limit."""
         while True:
-            left_s = deadline.remaining()
+            left_s = self._prepare(deadline)
             try:
                 return call(*arguments)
+            except BlockingIOError:
+                raise TimeoutError("timed out") from None
             except ssl.SSLWantReadError:
                 self._wait(select.POLLIN, left_s)
             except ssl.SSLWantWriteError:
                 self._wait(select.POLLOUT, left_s)
+
+    def _prepare(self, deadline: Deadline) -> float:
+        """Tell what remains of the deadline, and tell the kernel where it keeps the limit."""
+        left_s = deadline.remaining()
+        limit_s = math.ceil(left_s / TIMEOUT_STEP_S) * TIMEOUT_STEP_S
+        if self._plain and limit_s != self._timeout_s:
+            self._limit(limit_s)
+        return left_s
 
     def _wait(self, events: int, seconds: float) -> None:
         poller = select.poll()
@@ -191,8 +215,8 @@ class Wire:
 
     def _limit(self, limit_s: float) -> None:
         self._timeout_s = limit_s
-        limit = _TIMEVAL.pack(int(limit_s), int(limit_s % 1 * 1_000_000))
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        for option, seconds in ((socket.SO_RCVTIMEO, limit_s), (socket.SO_SNDTIMEO, min(limit_s, LOOK_S))):
+            limit = _TIMEVAL.pack(int(seconds), int(seconds % 1 * 1_000_000))
             self.sock.setsockopt(socket.SOL_SOCKET, option, limit)
 
     def close(self) -> None:
