@@ -24,6 +24,7 @@ from sls_siem.service.memory import limit_hoarding
 from sls_siem.service.places import InstanceLock, runtime_directory, write_status
 from sls_siem.service.redact import Redactor
 from sls_siem.service.reload import changes_between
+from sls_siem.service.stacks import stacks
 from sls_siem.service.status import Snapshot
 from sls_siem.service.web import MetricsServer
 from sls_siem.systemd import Notifier, watchdog_interval_s
@@ -218,7 +219,8 @@ class _Loop:
         elif self._stuck_since is None:
             self._stuck_since = now
             LOG.error("no sign of life from %s: the watchdog is not fed; the stacks follow", ", ".join(stuck))
-            faulthandler.dump_traceback(all_threads=True)
+            for stack in stacks():
+                LOG.error("stack of %s", stack)
         elif self._watchdog_s is not None and now - self._stuck_since >= self._watchdog_s / 4:
             self._notifier.give_up()
 
