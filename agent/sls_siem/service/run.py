@@ -85,7 +85,7 @@ def run(path: Path, instance: int, environ: Mapping[str, str], *, until_caught_u
         until_caught_up: also end once every shard has been read and saved up to its end at the start.
 
     Raises:
-        ConfigError: the configuration, the lock or the metrics port cannot be used.
+        ConfigError: the configuration or the lock cannot be used.
     """
     faulthandler.enable()
     limit_hoarding()
@@ -146,7 +146,12 @@ class _Loop:
             metrics=metrics.text,
             healthy=lambda: ", ".join(self._health.stuck()),
             ready=self._not_ready,
+            trouble=self._no_metrics,
         )
+
+    def _no_metrics(self, why: str) -> None:
+        LOG.error("%s", why)
+        self._health.error(why)
 
     def _not_ready(self) -> str:
         snapshot = self._agent.snapshot()

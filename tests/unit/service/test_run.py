@@ -421,3 +421,17 @@ def test_the_metrics_port_is_there_while_the_loop_runs(run_time) -> None:
     assert [b"HTTP/1.0 200 OK", b"HTTP/1.0 503 Service Unavailable"] == answers
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=10)
+
+
+def test_a_metrics_port_that_is_taken_stops_nothing_and_is_told(run_time, caplog) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = int(other.getsockname()[1])
+        rig = Rig(ScriptedAgent(lambda _agent: None), metrics=MetricsConfig(port=port - 1))
+
+        assert 0 == rig.run()
+
+    words = f"metrics.port: 127.0.0.1:{port} cannot be listened on"
+    assert words in caplog.text
+    assert [True] == [error.startswith(words) for error in rig.health.errors()]
