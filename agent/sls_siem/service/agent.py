@@ -181,7 +181,9 @@ class Agent:
         """
         # What is read, and as whom, stays as it was until a restart.
         config = dataclasses.replace(config, sls=self._config.sls, metrics=self._config.metrics)
-        self._outlet.replace(self._way(config))
+        way = self._way(config)
+        self._client.reload()
+        self._outlet.replace(way)
         self._metrics.forget_siem()
         self._credentials.reload()
         self._config = config
