@@ -11,15 +11,15 @@ import base64
 import re
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from sls_siem.net.connect import connect, secure
 from sls_siem.net.deadline import Deadline
 from sls_siem.net.reason import reason
-from sls_siem.net.response import Head, MalformedError, read_body, read_head
+from sls_siem.net.response import Head, MalformedError, read_any_head, read_body, read_head
 from sls_siem.net.tls import client_context
 from sls_siem.net.wire import Wire
 
@@ -71,7 +71,8 @@ class HttpConnection:
 
     Args:
         url: `http://` or `https://`, host and port; a path in it is not used.
-        tls: context for https; None takes the system's authorities and TLS 1.2 or later.
+        tls: context for https, or what gives it, asked for each connection; None takes the system's authorities and
+            TLS 1.2 or later.
         server_name: for SNI and the certificate's check; the URL's host when None.
         proxy: `http://[user:password@]host[:port]`; https goes through its CONNECT, http as absolute URI.
         connect_timeout_s: for all that comes before the request, if the exchange's deadline is not earlier.
@@ -84,7 +85,7 @@ class HttpConnection:
         self,
         url: str,
         *,
-        tls: Optional[ssl.SSLContext] = None,
+        tls: Union[ssl.SSLContext, Callable[[], ssl.SSLContext], None] = None,
         server_name: Optional[str] = None,
         proxy: Optional[str] = None,
         connect_timeout_s: float = 10.0,
@@ -197,24 +198,25 @@ class HttpConnection:
         return self._wire
 
     def _connect(self, limit: Deadline) -> socket.socket:
+        tls = self._tls() if callable(self._tls) else self._tls
         if self._proxy is None:
             return connect(
                 self._host,
                 self._port,
                 limit,
-                tls=self._tls,
+                tls=tls,
                 server_name=self._server_name,
                 connect_timeout_s=self._connect_timeout_s,
             )
         sock = connect(*self._proxy, limit, connect_timeout_s=self._connect_timeout_s)
-        if self._tls is None:
+        if tls is None:
             return sock
         try:
             self._tunnel(Wire(sock), limit)
         except BaseException:
             sock.close()
             raise
-        return secure(sock, self._tls, self._server_name or self._host, limit)
+        return secure(sock, tls, self._server_name or self._host, limit)
 
     def _tunnel(self, wire: Wire, limit: Deadline) -> None:
         """Ask the proxy for a way to the server (RFC 9110, CONNECT)."""
@@ -277,22 +279,31 @@ def _wrong(headers: Mapping[str, str]) -> str:
 
 
 def _ask(wire: Wire, request: bytes, body: bytes, deadline: Deadline) -> Head:
+    """Send a request and read its answer's head; one that comes before the request's end is the connection's last."""
+    if len(body) <= SMALL_BODY_BYTES:
+        request, body = b"", request + body
     try:
-        if len(body) <= SMALL_BODY_BYTES:
-            wire.send(request + body, deadline)
-        else:
-            wire.send(body, deadline, before=request)
-    except ConnectionError as exc:
-        return _early_answer(wire, deadline, exc)
+        unsent = wire.send(body, deadline, before=request)
+        while unsent:
+            head = read_any_head(wire, deadline)
+            if head.status >= 200:
+                return _last(head)
+            unsent = wire.send(unsent, deadline)
+    except (ConnectionError, ssl.SSLError) as exc:  # TLS has errors of its own for a peer that has gone
+        return _last(_early_answer(wire, deadline, exc))
     return read_head(wire, deadline)
 
 
-def _early_answer(wire: Wire, deadline: Deadline, broken: ConnectionError) -> Head:
+def _early_answer(wire: Wire, deadline: Deadline, broken: OSError) -> Head:
     """Read what a peer said before it closed without reading the whole request, such as 413."""
     try:
         return read_head(wire, deadline)
     except (OSError, MalformedError):
         raise broken from None
+
+
+def _last(head: Head) -> Head:
+    return head._replace(keeps_alive=False)
 
 
 def _split(url: str, schemes: tuple[str, ...]) -> SplitResult:

@@ -101,6 +101,8 @@ class Resolver:
             failure = exc
         except UnicodeError as exc:
             failure = socket.gaierror(socket.EAI_NONAME, f"not a host name: {exc}")
+        except Exception as exc:  # noqa: BLE001 - the top of a thread that others wait for
+            failure = OSError(f"the resolver failed over {host}: {exc!r}")
         self._finish(host, port, lookup, failure)
 
     def _finish(self, host: str, port: int, lookup: _Lookup, failure: Optional[OSError]) -> None:

@@ -49,15 +49,25 @@ def read_head(wire: Wire, deadline: Deadline) -> Head:
         ClosedError: the peer closed before its end.
     """
     for _ in range(MOST_INTERIM):
-        try:
-            head = _parse(wire.read_until(b"\r\n\r\n", HEAD_BYTES, deadline))
-        except OverflowError:
-            raise MalformedError(f"no end of headers within {HEAD_BYTES} bytes") from None
+        head = read_any_head(wire, deadline)
         if head.status >= 200:
             return head
-        if head.status == 101:
-            raise MalformedError("it switched to another protocol (101) unasked")
     raise MalformedError(f"more than {MOST_INTERIM} interim answers (1xx)")
+
+
+def read_any_head(wire: Wire, deadline: Deadline) -> Head:
+    """Read one head, be it an interim one.
+
+    Raises:
+        MalformedError, ClosedError: as `read_head`.
+    """
+    try:
+        head = _parse(wire.read_until(b"\r\n\r\n", HEAD_BYTES, deadline))
+    except OverflowError:
+        raise MalformedError(f"no end of headers within {HEAD_BYTES} bytes") from None
+    if head.status == 101:
+        raise MalformedError("it switched to another protocol (101) unasked")
+    return head
 
 
 def read_body(wire: Wire, head: Head, max_body: int, deadline: Deadline) -> tuple[bytes, bool]:
@@ -123,21 +133,19 @@ def _checked_length(text: str, max_body: int) -> int:
 
 
 def _chunked(wire: Wire, max_body: int, deadline: Deadline) -> bytes:
-    pieces: list[bytes] = []
-    total = 0
+    body = bytearray()  # not a list: a chunk of two bytes would take seventy
     while True:
         size = _chunk_size(_line(wire, CHUNK_LINE_BYTES, deadline))
         if size == 0:
             break
-        total += size
-        if total > max_body:
+        if len(body) + size > max_body:
             raise MalformedError(f"a chunked body of more than {max_body} bytes")
         piece = wire.read_exactly(size + 2, deadline)
         if not piece.endswith(b"\r\n"):
             raise MalformedError("a chunk longer than it said")
-        pieces.append(piece[:-2])
+        body += memoryview(piece)[:-2]
     _skip_trailer(wire, deadline)
-    return b"".join(pieces)
+    return bytes(body)
 
 
 def _chunk_size(line: bytes) -> int:
@@ -162,13 +170,9 @@ def _line(wire: Wire, limit: int, deadline: Deadline) -> bytes:
 
 
 def _until_close(wire: Wire, max_body: int, deadline: Deadline) -> bytes:
-    pieces: list[bytes] = []
-    total = 0
-    while True:
-        piece = wire.read_some(deadline)
-        if not piece:
-            return b"".join(pieces)
-        total += len(piece)
-        if total > max_body:
+    body = bytearray()
+    while piece := wire.read_some(deadline):
+        body += piece
+        if len(body) > max_body:
             raise MalformedError(f"a body of more than {max_body} bytes")
-        pieces.append(piece)
+    return bytes(body)

@@ -181,7 +181,9 @@ class Agent:
         Raises:
             ConfigError: something that it names cannot be used; the old one stays in force.
         """
-        self._outlet.replace(self._way(config))
+        way = self._way(config)
+        self._client.reload()
+        self._outlet.replace(way)
         self._metrics.forget_siem()
         self._credentials.reload()
         self._config = config

@@ -24,6 +24,7 @@ from sls_siem.service.memory import limit_hoarding
 from sls_siem.service.places import InstanceLock, runtime_directory, write_status
 from sls_siem.service.redact import Redactor
 from sls_siem.service.reload import changes_between, without_restart
+from sls_siem.service.stacks import stacks
 from sls_siem.service.status import Snapshot
 from sls_siem.service.web import MetricsServer
 from sls_siem.systemd import Notifier, watchdog_interval_s
@@ -85,7 +86,7 @@ def run(path: Path, instance: int, environ: Mapping[str, str], *, until_caught_u
         until_caught_up: also end once every shard has been read and saved up to its end at the start.
 
     Raises:
-        ConfigError: the configuration, the lock or the metrics port cannot be used.
+        ConfigError: the configuration or the lock cannot be used.
     """
     faulthandler.enable()
     limit_hoarding()
@@ -148,7 +149,12 @@ class _Loop:
             metrics=metrics.text,
             healthy=lambda: ", ".join(self._health.stuck()),
             ready=self._not_ready,
+            trouble=self._no_metrics,
         )
+
+    def _no_metrics(self, why: str) -> None:
+        LOG.error("%s", why)
+        self._health.error(why)
 
     def _not_ready(self) -> str:
         snapshot = self._agent.snapshot()
@@ -222,7 +228,8 @@ class _Loop:
         elif self._stuck_since is None:
             self._stuck_since = now
             LOG.error("no sign of life from %s: the watchdog is not fed; the stacks follow", ", ".join(stuck))
-            faulthandler.dump_traceback(all_threads=True)
+            for stack in stacks():
+                LOG.error("stack of %s", stack)
         elif self._watchdog_s is not None and now - self._stuck_since >= self._watchdog_s / 4:
             self._notifier.give_up()
 

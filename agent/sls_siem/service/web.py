@@ -1,21 +1,29 @@
-"""`/metrics`, `/healthz` and `/readyz` on one small HTTP server."""
+"""`/metrics`, `/healthz` and `/readyz` on one small HTTP server.
+
+An address that cannot be listened on is tried again and again: what is shipped does not depend on it.
+"""
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from socketserver import TCPServer
+from typing import Any, Optional
 
 from sls_siem.errors import ConfigError
 
+LOG = logging.getLogger(__name__)
 ANSWER_S = 10.0
+BIND_AGAIN_S = 5.0
+LOOK_S = 0.5
 MOST_THREADS = 8
 
 
 class MetricsServer:
-    """Answers Prometheus and health checks.
+    """Answers Prometheus and health checks, as soon as and for as long as it can.
 
     Args:
         listen: address.
@@ -23,9 +31,10 @@ class MetricsServer:
         metrics: renders the text exposition.
         healthy: why the process is not healthy; empty when it is.
         ready: why the process is not ready; empty when it is.
+        trouble: told why the address cannot be listened on, once for each reason.
 
     Raises:
-        ConfigError: the address cannot be listened on.
+        ConfigError: there is no such port.
     """
 
     def __init__(
@@ -36,7 +45,10 @@ class MetricsServer:
         metrics: Callable[[], bytes],
         healthy: Callable[[], str],
         ready: Callable[[], str],
+        trouble: Callable[[str], None],
     ) -> None:
+        if not 0 <= port <= 65535:
+            raise ConfigError([f"metrics.port: {port} is no port; give one from 0 to 65535"])
         pages: dict[str, Callable[[], tuple[int, bytes, str]]] = {
             "/metrics": lambda: (200, metrics(), "text/plain; version=0.0.4; charset=utf-8"),
             "/healthz": lambda: _verdict(healthy()),
@@ -60,27 +72,56 @@ class MetricsServer:
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
                 """Keep scrapes out of the log."""
 
-        try:
-            self._server = _Server((listen, port), Handler)
-        except (OSError, OverflowError) as exc:
-            raise ConfigError(
-                [f"metrics.port: {listen}:{port} cannot be listened on: {exc}; choose another metrics.port or listen"]
-            ) from exc
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._address = (listen, port)
+        self._handler = Handler
+        self._tell = trouble
+        self._trouble = ""
+        self._server: Optional[_Server] = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
 
     def start(self) -> None:
-        """Answer from now on."""
+        """Answer from now on, or from when the address can be had."""
+        self._listen()
         self._thread.start()
 
     def stop(self) -> None:
         """Answer no more."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._stopped.set()
+        self._thread.join(2 * LOOK_S)
+        if self._server is not None:
+            self._server.server_close()
+
+    def _run(self) -> None:
+        while self._server is None:
+            if self._stopped.wait(BIND_AGAIN_S):
+                return
+            self._listen()
+        while not self._stopped.is_set():
+            self._server.handle_request()
+
+    def _listen(self) -> None:
+        listen, port = self._address
+        place = f"[{listen}]:{port}" if ":" in listen else f"{listen}:{port}"
+        try:
+            self._server = _Server(self._address, self._handler)
+        except OSError as exc:
+            trouble = (
+                f"metrics.port: {place} cannot be listened on: {exc.strerror or exc}; there are no metrics until "
+                "it can be: free it, or choose another metrics.port or metrics.listen"
+            )
+            if trouble != self._trouble:
+                self._tell(trouble)
+            self._trouble = trouble
+        else:
+            if self._trouble:
+                LOG.info("metrics.port: %s is listened on now", place)
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    timeout = LOOK_S
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self._room = threading.BoundedSemaphore(MOST_THREADS)
@@ -88,12 +129,21 @@ class _Server(ThreadingHTTPServer):
             self.address_family = socket.AF_INET6
         super().__init__(address, handler)
 
+    def server_bind(self) -> None:
+        """Bind without the base class's look for the host's name, which may wait for a name server."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve at most a few at a time: a scraper that hangs must not cost threads without end."""
         if not self._room.acquire(blocking=False):
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._room.release()  # no thread could be started
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:

@@ -149,9 +149,10 @@ class StreamLane:
     def _write(self, stream: Stream, data: bytes) -> tuple[int, Optional[Problem]]:
         """Write whole frames; returns how many bytes went out, and what broke."""
         view, frames = memoryview(data), Frames(data, self._settings.framing)
-        place, allowed, moved_at = 0, len(data), self._clock()
+        place, moved_at = 0, self._clock()
         try:
             while place < len(data):
+                allowed = self._allowed(stream, frames, place)
                 written = stream.write(view[place:allowed])
                 place += written
                 if written:
@@ -160,12 +161,6 @@ class StreamLane:
                     return place, Problem("stalled", f"the receiver has read nothing for {self._settings.stall_s:g} s")
                 elif not self._room_comes(stream, moved_at):
                     return place, self._link.look() or CLOSED
-                else:
-                    allowed = self._allowed(stream, frames, place)
-                if allowed == place < len(data):
-                    # Between two frames, after a wait: the lease may have ended meanwhile.
-                    self._gate.before_send()
-                    allowed = len(data)
         except OSError as exc:
             return place, self._link.broken(exc)
         except Stopped:
@@ -184,14 +179,18 @@ class StreamLane:
         return alive
 
     def _allowed(self, stream: Stream, frames: Frames, place: int) -> int:
-        """Tell up to where may be written without asking the gate again.
+        """Tell up to where may be written now, once the gate, asked between two frames, has let it.
 
         That is all while the gate stands open, else the end of this frame; to find it costs more than to write it.
         """
         if self._gate.stands_open():
             return frames.size
         # What TLS has encrypted already must be written, were it only to keep the connection.
-        return frames.end_at_or_after(min(place + stream.held_back, frames.size))
+        end = frames.end_at_or_after(min(place + stream.held_back, frames.size))
+        if end > place:
+            return end
+        self._gate.before_send()
+        return frames.size
 
     # -- settling -------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from typing import Optional
 from urllib.parse import quote
@@ -40,9 +41,16 @@ class SlsClient:
         self._credentials = credentials
         self._user_agent = _default_user_agent(config) if user_agent is None else user_agent
         self._endpoint = endpoint_for(config.endpoint, config.project)
-        https = self._endpoint.url.startswith("https:")
-        self._tls = _tls_context(config) if https else None
+        self._tls = self._read_tls()
         self._connection()  # a proxy that cannot be used shows now
+
+    def reload(self) -> None:
+        """Read the CA file again; every connection that is opened from now on goes by it.
+
+        Raises:
+            ConfigError: it cannot be used; the authorities stay as they were.
+        """
+        self._tls = self._read_tls()
 
     def session(self, *, before_call: Callable[[], None] = lambda: None) -> Session:
         """Make a session for one thread; it connects on first use.
@@ -60,10 +68,17 @@ class SlsClient:
         )
         return Session(self._config, exchanger)
 
+    def _read_tls(self) -> Optional[ssl.SSLContext]:
+        return _tls_context(self._config) if self._endpoint.url.startswith("https:") else None
+
+    def _tls_now(self) -> ssl.SSLContext:
+        assert self._tls is not None
+        return self._tls
+
     def _connection(self) -> HttpConnection:
         try:
             return HttpConnection(
-                self._endpoint.url, tls=self._tls, proxy=self._config.proxy, connect_timeout_s=CONNECT_S
+                self._endpoint.url, tls=self._tls_now, proxy=self._config.proxy, connect_timeout_s=CONNECT_S
             )
         except ValueError as exc:
             raise ConfigError([f"sls.proxy or sls.endpoint: cannot be used, what would be right is {exc}"]) from exc

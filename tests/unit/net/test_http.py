@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import socket
+import ssl
 import time
 
 import pytest
@@ -366,15 +369,83 @@ def test_a_close_before_the_end_of_an_answer_is_an_error(half):
         assert "the peer closed the connection" in str(error)
 
 
-def test_hears_why_a_peer_hung_up_before_it_had_read_the_whole_body():
+TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno"
+
+
+@contextlib.contextmanager
+def plain_or_tls(certificates, kind, talk):
+    """A peer for `talk`, and a connection to it."""
+    if kind == "plain":
+        with peer(talk) as here:
+            yield here, client(here.url)
+        return
+    tls = server_context(certificates.server)
+    tls.maximum_version = {"TLS 1.2": ssl.TLSVersion.TLSv1_2, "TLS 1.3": ssl.TLSVersion.TLSv1_3}[kind]
+    with peer(talk, tls=tls) as here:
+        yield here, client(here.url, tls=client_context(ca_file=certificates.ca_file))
+
+
+EACH_KIND = pytest.mark.parametrize("kind", ["plain", "TLS 1.2", "TLS 1.3"])
+
+
+@EACH_KIND
+@pytest.mark.parametrize("size", [200_000, 20_000_000])
+def test_hears_why_a_peer_hung_up_before_it_had_read_the_whole_body(certificates, kind, size):
+    def talk(connection, _here):
+        # Else its kernel may throw the answer away at the close, behind session tickets that are on their way.
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.recv(1000)
+        connection.send(TOO_LARGE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+
+    with plain_or_tls(certificates, kind, talk) as (here, connection):
+        for turn in range(1, 6):
+            answer = connection.exchange("POST", "/", {}, bytes(size), timeout_s=10, max_body=10)
+
+            assert (answer.status, answer.body, here.listener.accepted) == (413, b"no", turn)
+
+
+@EACH_KIND
+def test_hears_what_a_peer_said_that_reads_no_more_and_does_not_close(certificates, kind):
     def talk(connection, _here):
         connection.recv(1000)
-        connection.send(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        connection.send(TOO_LARGE)
+        connection.pause_while_open(20)
 
-    with peer(talk) as here:
-        answer = client(here.url).exchange("POST", "/", {}, bytes(20_000_000), timeout_s=10, max_body=10)
+    with plain_or_tls(certificates, kind, talk) as (_here, connection):
+        start = time.monotonic()
+        answer = connection.exchange("POST", "/", {}, bytes(50_000_000), timeout_s=15, max_body=10)
 
-        assert answer.status == 413
+        assert (answer.status, answer.body) == (413, b"no")
+        assert time.monotonic() - start < 8
+        assert connection.fresh  # the rest of the body was not sent, so nothing else may follow
+
+
+@EACH_KIND
+def test_an_interim_answer_does_not_end_the_request(certificates, kind):
+    def talk(connection, here):
+        connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        connection.pause(2.5 if kind == "plain" else 0.1)  # until a look is taken
+        answering(ok(b"1"), ok(b"2"))(connection, here)
+
+    body = bytes(range(250)) * 60_000
+    with plain_or_tls(certificates, kind, talk) as (here, connection):
+        connection.open(timeout_s=10)
+        answer = connection.exchange("POST", "/", {}, body, timeout_s=20, max_body=10)
+
+        assert (answer.body, here.requests[0].body == body) == (b"1", True)
+
+
+@EACH_KIND
+def test_a_peer_that_reads_slowly_gets_the_whole_body(certificates, kind):
+    def talk(connection, here):
+        connection.pause(1.2)  # longer than until a look is taken
+        answering(ok(b"1"))(connection, here)
+
+    body = bytes(range(250)) * 60_000
+    with plain_or_tls(certificates, kind, talk) as (here, connection):
+        answer = connection.exchange("POST", "/", {}, body, timeout_s=20, max_body=10)
+
+        assert (answer.body, here.requests[0].body == body) == (b"1", True)
 
 
 def test_a_peer_that_hangs_up_without_a_word_while_the_body_goes_out_is_an_error():
@@ -534,6 +605,37 @@ def test_exchanges_over_tls_under_a_name_of_its_own(certificates):
         connection = client(here.url, tls=tls, server_name="localhost")
 
         assert get(connection).body == b"safe"
+
+
+@pytest.mark.parametrize("wait_s", [0, 0.05])
+def test_the_connection_that_was_opened_ahead_is_used_whatever_tls_has_sent_over_it(certificates, wait_s):
+    """Session tickets come behind the handshake of TLS 1.3 (RFC 8446, 4.6.1)."""
+    with peer(answering(ok(b"1"), ok(b"2")), tls=server_context(certificates.server)) as here:
+        connection = client(here.url, tls=client_context(ca_file=certificates.ca_file))
+        for _ in range(5):
+            connection.open(timeout_s=10)
+            time.sleep(wait_s)
+            assert [get(connection).body, get(connection).body] == [b"1", b"2"]
+            connection.close()
+
+        assert here.listener.accepted == 5
+
+
+def test_what_comes_unasked_over_tls_is_taken_for_no_answer(certificates):
+    with peer(answering(NO_BODY + b"unasked"), tls=server_context(certificates.server)) as here:
+        connection = client(here.url, tls=client_context(ca_file=certificates.ca_file))
+        assert [get(connection).status, get(connection).status] == [200, 200]
+
+        assert here.listener.accepted == 2
+
+
+def test_a_connection_that_the_peer_closed_while_idle_is_replaced_unnoticed_over_tls_too(certificates):
+    with peer(answering(ok(b"1")), tls=server_context(certificates.server)) as here:
+        connection = client(here.url, tls=client_context(ca_file=certificates.ca_file))
+        get(connection)
+        wait_until(lambda: not here.listener.connections())
+
+        assert get(connection).body == b"1"
 
 
 def test_a_great_body_arrives_whole_over_tls(certificates):

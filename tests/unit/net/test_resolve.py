@@ -141,3 +141,20 @@ def test_no_thread_left_on_the_machine_is_an_error_of_this_lookup_only(monkeypat
 
 def _no_more_threads(_thread):
     raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize("failure", [MemoryError(), SystemError("broken"), ValueError("embedded null byte")])
+def test_a_lookup_that_fails_in_an_unknown_way_is_told_at_once_and_the_next_one_may_work(failure):
+    answers = iter([failure, [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 514))]])
+
+    def getaddrinfo(*_args):
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    resolver = Resolver(getaddrinfo=getaddrinfo, most_threads=1)
+    with pytest.raises(OSError, match=rf"the resolver failed over siem\.test: {type(failure).__name__}"):
+        resolver.resolve("siem.test", 514, Deadline(5))
+
+    assert resolver.resolve("siem.test", 514, Deadline(5)) == (Address(socket.AF_INET, ("127.0.0.1", 514)),)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 
 import pytest
 
 from sls_siem.errors import ConfigError
+from sls_siem.service import web
 from sls_siem.service.web import MOST_THREADS, MetricsServer
 
 
@@ -19,6 +21,7 @@ class Pages:
         self.stuck = ""
         self.holding = ""
         self.scrapes = 0
+        self.troubles: list[str] = []
 
     def metrics(self) -> bytes:
         self.scrapes += 1
@@ -37,7 +40,14 @@ def free_port(address: str = "127.0.0.1") -> int:
 
 
 def server_for(pages: Pages, address: str, port: int) -> MetricsServer:
-    return MetricsServer(address, port, metrics=pages.metrics, healthy=lambda: pages.stuck, ready=lambda: pages.holding)
+    return MetricsServer(
+        address,
+        port,
+        metrics=pages.metrics,
+        healthy=lambda: pages.stuck,
+        ready=lambda: pages.holding,
+        trouble=pages.troubles.append,
+    )
 
 
 @pytest.fixture
@@ -158,8 +168,68 @@ def test_a_port_that_cannot_be_is_a_configuration_error(pages, port) -> None:
         server_for(pages, "127.0.0.1", port)
 
 
-def test_a_port_that_is_taken_is_a_configuration_error_that_names_it(pages, port) -> None:
-    with pytest.raises(ConfigError, match=rf"127\.0\.0\.1:{port} cannot be listened on") as found:
-        server_for(pages, "127.0.0.1", port)
+def test_a_port_that_is_taken_is_told_once_and_listened_on_as_soon_as_it_is_free(pages, monkeypatch) -> None:
+    monkeypatch.setattr(web, "BIND_AGAIN_S", 0.02)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        number = other.getsockname()[1]
+        server = server_for(pages, "127.0.0.1", number)
+        server.start()
+        time.sleep(0.2)  # some more attempts
+        told = list(pages.troubles)
+    try:
+        assert 200 == ask_until_it_answers(number)
+    finally:
+        server.stop()
 
-    assert "choose another" in found.value.problems[0]
+    assert told == pages.troubles
+    assert [True] == [f"metrics.port: 127.0.0.1:{number} cannot be listened on: " in text for text in told]
+    assert "choose another" in told[0]
+    with pytest.raises(ConnectionRefusedError):
+        ask(number, "/healthz")
+
+
+def ask_until_it_answers(port: int) -> int:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return ask(port, "/healthz")[0]
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("listen", "shown"), [("192.0.2.1", "192.0.2.1:9701"), ("2001:db8::1", "[2001:db8::1]:9701")])
+def test_an_address_of_another_host_is_told_and_does_not_keep_the_end_waiting(pages, listen, shown) -> None:
+    server = server_for(pages, listen, 9701)
+    server.start()
+    began = time.monotonic()
+    server.stop()
+
+    assert time.monotonic() - began < 3
+    assert [True] == [f"metrics.port: {shown} cannot be listened on: " in text for text in pages.troubles]
+
+
+def test_no_name_server_is_asked_for_the_name_of_the_host(pages, monkeypatch) -> None:
+    monkeypatch.setattr(socket, "getfqdn", lambda *_name: pytest.fail("asked a name server"))
+    number = free_port()
+    server = server_for(pages, "127.0.0.1", number)
+    server.start()
+    try:
+        assert 200 == ask(number, "/healthz")[0]
+    finally:
+        server.stop()
+
+
+def test_requests_that_got_no_thread_take_no_place_for_good(port, monkeypatch) -> None:
+    def no_thread(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        for _ in range(MOST_THREADS):
+            with pytest.raises((ConnectionError, HTTPException)):
+                ask(port, "/healthz")
+
+    assert 200 == ask(port, "/healthz")[0]

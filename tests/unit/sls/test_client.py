@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import locale
+import shutil
 import time
 
 import pytest
 
 from sls_siem.config import CredentialsConfig, Secret, SlsConfig
+from sls_siem.emulator.certificates import Certificates, server_context
 from sls_siem.errors import ConfigError, CredentialsRefusedError, SourceError, TransientSourceError
 from sls_siem.sls import signing
 from sls_siem.sls.client import SlsClient
@@ -412,6 +414,25 @@ def http_date(epoch_s):
 def test_a_ca_file_that_is_not_there_is_a_mistake_of_the_configuration(tmp_path):
     with pytest.raises(ConfigError, match=r"sls\.ca_file: .*missing\.pem cannot be read"):
         SlsClient(config("https://sls.example.com", ca_file=str(tmp_path / "missing.pem")), Keys("id"))
+
+
+def test_a_ca_file_that_was_replaced_counts_after_a_reload_for_sessions_that_are_there_too(tmp_path):
+    certificates, ca_file = Certificates(tmp_path), tmp_path / "authorities.pem"
+    shutil.copy(certificates.other_ca_file, ca_file)
+    with peer(answering(ok(b"[]")), tls=server_context(certificates.server)) as here:
+        client = SlsClient(config(here.url, ca_file=str(ca_file)), Keys("id"))
+        session = client.session()
+        _opened.append(session)
+        with pytest.raises(TransientSourceError, match="certificate is not accepted"):
+            session.checkpoints()
+        shutil.copy(certificates.ca_file, ca_file)
+        client.reload()
+
+        assert session.checkpoints() == {}
+        ca_file.unlink()
+        with pytest.raises(ConfigError, match=r"authorities\.pem: cannot be read"):
+            client.reload()
+        assert session.checkpoints() == {}
 
 
 def test_a_proxy_that_cannot_be_spoken_to_is_a_mistake_of_the_configuration():
