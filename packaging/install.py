@@ -36,6 +36,7 @@ def install(folder: Path, units: str, *, accounts: bool) -> None:
     for name in ("sls-siem@.service", "sls-siem.target"):
         _copy(ROOT / "systemd" / name, folder / units / name)
     _copy(ROOT / "systemd" / "reload", folder / TREE / "reload", 0o755)
+    _copy(ROOT / "packaging" / "restart-instances", folder / TREE / "restart-instances", 0o755)
     if accounts:
         for kind in ("sysusers", "tmpfiles"):
             _copy(ROOT / "systemd" / f"sls-siem-agent.{kind}", folder / f"usr/lib/{kind}.d/sls-siem-agent.conf")
