@@ -283,8 +283,24 @@ def installed_again(world: World) -> str:
     return world.host.sh("apt-get -y --reinstall install sls-siem-agent", timeout=300)
 
 
+def test_an_upgrade_leaves_alone_what_its_new_version_would_refuse(world: World) -> None:
+    world.host.sh("systemctl stop 'sls-siem@*' && systemctl enable --now sls-siem@{1..3}")
+    before = [main_pid(world, instance) for instance in (1, 2, 3)]
+    # What the configuration lacks is in the environment of the unit; instance 2 has a value that no version takes.
+    world.host.sh("sed -i '/^project = /d' /etc/sls-siem/agent.toml; echo SLS_PROJECT=p >/etc/default/sls-siem-agent")
+    world.host.write("/etc/sls-siem/instances/2.toml", '[siem]\noutput = "pigeon"\n', mode=0o640, group="sls-siem")
+    said = installed_again(world)
+    after = [main_pid(world, instance) for instance in (1, 2, 3)]
+
+    assert ["0" != new != old for old, new in zip(before, after)] == [True, False, True], said
+    assert after[1] == before[1]
+    assert "pigeon" in said
+    assert "sls-siem@2.service was not restarted" in said
+    world.host.run("rm", "/etc/sls-siem/instances/2.toml")
+
+
 def test_what_was_stopped_stays_stopped_until_the_package_is_installed_anew(world: World) -> None:
-    world.host.sh("systemctl enable sls-siem@{1..3} && systemctl stop sls-siem.target")
+    world.host.run("systemctl", "stop", "sls-siem.target")
     installed_again(world)
 
     assert 0 == world.active()
