@@ -44,16 +44,19 @@ class Outcome(NamedTuple):
 
 @pytest.fixture
 def restart(tmp_path):
-    """Run the script between the stand-ins."""
+    """Run the script between the stand-ins; `hold` is whether the file that forbids restarts exists."""
 
-    def run(*, invalid: str = "", refuses: str = "", bus: bool = True) -> Outcome:
-        asked, bus_file = tmp_path / "asked", tmp_path / "bus"
+    def run(*, invalid: str = "", refuses: str = "", hold: bool = False, bus: bool = True) -> Outcome:
+        asked, hold_file, bus_file = tmp_path / "asked", tmp_path / "no-restart", tmp_path / "bus"
         asked.touch()
         for name, text in (("systemctl", SYSTEMCTL), ("systemd-run", SYSTEMD_RUN)):
             (tmp_path / name).write_text(text)
             (tmp_path / name).chmod(0o755)
+        if hold:
+            hold_file.touch()
         text = SCRIPT.read_text()
         for place, instead in (
+            ("/run/sls-siem-agent.no-restart", hold_file),
             ("/run/dbus/system_bus_socket", bus_file),
             ("deb-systemd-invoke", "no-such-program"),
         ):
@@ -108,6 +111,13 @@ def test_the_first_restart_that_fails_is_the_last(restart) -> None:
 
     assert UNITS[:2] == outcome.restarted
     assert "systemctl status sls-siem@2.service" in outcome.said
+
+
+def test_nothing_is_restarted_while_the_file_forbids_it(restart) -> None:
+    outcome = restart(hold=True)
+
+    assert [] == outcome.asked
+    assert "no-restart exists, so no instance was restarted" in outcome.said
 
 
 def test_without_d_bus_the_restart_is_not_held_up(restart) -> None:

@@ -297,6 +297,10 @@ def test_an_upgrade_leaves_alone_what_its_new_version_would_refuse(world: World)
     assert "pigeon" in said
     assert "sls-siem@2.service was not restarted" in said
     world.host.run("rm", "/etc/sls-siem/instances/2.toml")
+    world.host.run("touch", "/run/sls-siem-agent.no-restart")
+    assert "no instance was restarted" in world.host.run("/usr/lib/sls-siem-agent/restart-instances")
+    assert after == [main_pid(world, instance) for instance in (1, 2, 3)]
+    world.host.run("rm", "/run/sls-siem-agent.no-restart")
 
 
 def test_what_was_stopped_stays_stopped_until_the_package_is_installed_anew(world: World) -> None:
