@@ -324,7 +324,12 @@ def test_removal_keeps_what_is_the_operators_and_purge_leaves_nothing(world: Wor
     assert "1\n" in world.host.run("ls", "/var/lib/sls-siem")
     world.host.run("rm", "-rf", "/opt/hang.py", f"/etc/systemd/system/{HUNG}.service.d")
     world.host.run("rm", "-rf", "/etc/systemd/system/sls-siem@9.service.d")
-    world.host.run("apt-get", "-y", "purge", "sls-siem-agent")
+    state = "/var/lib/sls-siem"
+    world.host.run("mount", "--bind", state, state)
+    said = world.host.run("apt-get", "-y", "purge", "sls-siem-agent")
+    assert "unmount it and remove it by hand" in said
+    # Only an empty folder is left, so that it can be removed.
+    world.host.sh(f"umount {state} && rmdir {state}")
     left = world.host.sh("find / -xdev -name '*sls*siem*' -not -path '/proc/*' -not -path '/srv/*' -not -path '/run/*'")
 
     assert set(left.split()) <= {
