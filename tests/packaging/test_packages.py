@@ -136,6 +136,25 @@ def test_every_library_has_its_licence_and_stands_in_the_bill_of_materials(unpac
         assert any(name.startswith(("LICEN", "COPYING")) for name in names), info.name
 
 
+def test_every_licence_is_an_spdx_expression_and_stands_in_the_copyright_and_the_rpm(builds, unpacked, bill) -> None:
+    needs("rpmbuild", "rpm")
+    words = {word for part in bill for word in re.findall(r"[\w.-]+", part["licenses"][0]["expression"])}
+    copyright_text = (unpacked / "usr/share/doc/sls-siem-agent/copyright").read_text()
+    tag = run("rpm", "--query", "--queryformat", "%{LICENSE}", "--package", builds("rpm")[0])
+
+    assert {"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT", "MPL-2.0", "PSF-2.0", "Zlib", "AND", "OR"} >= words
+    assert "Apache-2.0 AND BSD-2-Clause AND BSD-3-Clause AND MIT AND MPL-2.0 AND PSF-2.0" == tag
+    assert "isal" in re.findall(r"(?m)^ PSF-2.0 AND BSD-3-Clause: (.*)\.$", copyright_text)
+    assert all(part["name"] in copyright_text for part in bill)
+
+
+@pytest.mark.parametrize(("library", "notice"), [("lz4", "lz4-library"), ("protobuf", "utf8_range"), ("isal", "isa-l")])
+def test_what_is_compiled_into_a_wheel_has_its_notice(unpacked, library, notice) -> None:
+    (info,) = (unpacked / "usr/lib/sls-siem-agent/vendor").glob(f"{library}-*.dist-info")
+
+    assert "Copyright" in (info / "licenses" / notice / "LICENSE").read_text()
+
+
 @with_cargo
 def test_the_compiled_codec_is_in_it_with_the_licence_of_every_crate(unpacked, bill) -> None:
     vendor = unpacked / "usr/lib/sls-siem-agent/vendor"
