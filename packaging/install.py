@@ -13,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TREE = "usr/lib/sls-siem-agent"
 DOC = "usr/share/doc/sls-siem-agent"
+# Of docs/: measurements, and what has a place of its own.
+NOT_FOR_OPERATORS = ("evidence", "man")
 MAN = (("sls-siem", 1), ("sls-siem.toml", 5), ("sls-siem@.service", 8))
 
 
@@ -46,7 +48,7 @@ def install(folder: Path, units: str, *, accounts: bool) -> None:
     sbom = folder / TREE / "vendor" / "sbom.cdx.json"
     _copy(sbom, folder / DOC / "sbom.cdx.json")
     sbom.unlink()
-    _copy(ROOT / "docs" / "examples" / "agent.toml", folder / DOC / "examples" / "agent.toml")
+    _copy_tree(ROOT / "docs", folder / DOC, leave_out=NOT_FOR_OPERATORS)
     _copy(ROOT / "systemd" / "allow-list.conf", folder / DOC / "examples" / "allow-list.conf")
     completion = folder / "usr/share/bash-completion/completions/sls-siem"
     _copy(ROOT / "packaging" / "bash-completion" / "sls-siem", completion)
@@ -60,10 +62,11 @@ def _copy(source: Path, target: Path, mode: int = 0o644) -> None:
     target.chmod(mode)
 
 
-def _copy_tree(source: Path, target: Path) -> None:
+def _copy_tree(source: Path, target: Path, *, leave_out: tuple[str, ...] = ()) -> None:
     for path in sorted(source.rglob("*")):
-        if path.is_file() and path.suffix != ".pyc":
-            _copy(path, target / path.relative_to(source))
+        place = path.relative_to(source)
+        if path.is_file() and path.suffix != ".pyc" and place.parts[0] not in leave_out:
+            _copy(path, target / place)
 
 
 def _manual(name: str, section: int, target: Path) -> None:

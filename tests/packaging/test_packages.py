@@ -119,6 +119,26 @@ def test_nothing_live_is_shipped_below_etc(unpacked) -> None:
     assert (unpacked / "usr/share/doc/sls-siem-agent/examples/agent.toml").exists()
 
 
+def test_what_an_operator_reads_is_shipped_as_it_is(unpacked) -> None:
+    shipped = unpacked / "usr/share/doc/sls-siem-agent"
+    committed = run("git", "-c", "safe.directory=*", "ls-tree", "-r", "--name-only", "HEAD:docs").splitlines()
+    expected = {page for page in committed if not page.startswith(("evidence/", "man/"))}
+
+    assert {"troubleshooting.md", "siem/index.md", "monitoring/alerts.yml", "monitoring/dashboard.json"} <= expected
+    # Not compressed, too.
+    assert expected == {page for page in expected if (shipped / page).is_file()}
+    assert not (shipped / "evidence").exists()
+
+
+def test_every_place_that_example_and_man_pages_name_in_the_documentation_exists(unpacked) -> None:
+    texts = [(ROOT / "docs/examples/agent.toml").read_text()]
+    texts += [page.read_text().replace("\\-", "-") for page in (ROOT / "docs/man").iterdir()]
+    named = {place for text in texts for place in re.findall(r"/usr/share/doc/sls-siem-agent/[\w./-]*\w/?", text)}
+
+    assert "/usr/share/doc/sls-siem-agent/siem/" in named
+    assert [] == [place for place in named if not (unpacked / place.lstrip("/")).exists()]
+
+
 @pytest.fixture(scope="module")
 def bill(unpacked) -> list[dict[str, str]]:
     return json.loads((unpacked / "usr/share/doc/sls-siem-agent/sbom.cdx.json").read_text())["components"]
