@@ -264,6 +264,14 @@ def test_the_completion_knows_every_command_and_option() -> None:
             assert option == "--help" or option in page, f"{name} {option}"
 
 
+def test_the_allow_list_mentions_where_a_ram_role_gets_its_keys() -> None:
+    from sls_siem.sls.ecs_metadata import METADATA_URL
+
+    text = (ROOT / "systemd/allow-list.conf").read_text()
+
+    assert f"#IPAddressAllow={METADATA_URL.partition('://')[2]}/32" in text
+
+
 def test_the_units_are_clean_and_closed() -> None:
     needs("systemd-analyze")
     answer = run("systemd-analyze", "security", "--offline=yes", ROOT / "systemd/sls-siem@.service")
