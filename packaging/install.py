@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--units", default="usr/lib/systemd/system")
-    parser.add_argument("--accounts", action="store_true", help="also sysusers.d and tmpfiles.d (deb adds them itself)")
+    parser.add_argument("--accounts", action="store_true", help="also what debhelper does itself for a deb")
     options = parser.parse_args()
     install(options.folder, options.units, accounts=options.accounts)
 
@@ -33,7 +33,7 @@ def install(folder: Path, units: str, *, accounts: bool) -> None:
     Args:
         folder: becomes `/`.
         units: folder of systemd's units.
-        accounts: whether sysusers.d and tmpfiles.d are wanted.
+        accounts: whether sysusers.d, tmpfiles.d and the preset are wanted.
     """
     for name in ("sls-siem@.service", "sls-siem.target"):
         _copy(ROOT / "systemd" / name, folder / units / name)
@@ -42,6 +42,8 @@ def install(folder: Path, units: str, *, accounts: bool) -> None:
     if accounts:
         for kind in ("sysusers", "tmpfiles"):
             _copy(ROOT / "systemd" / f"sls-siem-agent.{kind}", folder / f"usr/lib/{kind}.d/sls-siem-agent.conf")
+        preset = folder / "usr/lib/systemd/system-preset/90-sls-siem-agent.preset"
+        _copy(ROOT / "systemd" / "sls-siem-agent.preset", preset)
     _copy(ROOT / "packaging" / "launcher.py", folder / "usr/bin/sls-siem", 0o755)
     _copy_tree(ROOT / "agent" / "sls_siem", folder / TREE / "app" / "sls_siem")
     _copy_tree(ROOT / "vendor", folder / TREE / "vendor")

@@ -107,6 +107,15 @@ def test_rpmlint_finds_nothing(builds) -> None:
     assert "0 errors, 0 warnings" in found, found
 
 
+def test_the_scriptlets_of_the_rpm_can_rely_on_systemd(builds) -> None:
+    needs("rpmbuild", "rpm")
+    query = "[%{REQUIRENAME} %{REQUIREFLAGS:deptype}\n]"
+    required = run("rpm", "--query", "--queryformat", query, "--package", builds("rpm")[0]).splitlines()
+
+    for scriptlet in ("post", "preun", "postun"):
+        assert any(line.startswith("systemd ") and scriptlet in line.split(" ", 1)[1].split(",") for line in required)
+
+
 def test_it_is_small(builds, unpacked) -> None:
     size = sum(path.stat().st_size for path in unpacked.rglob("*") if path.is_file() and not path.is_symlink())
 
