@@ -133,11 +133,13 @@ clean:
 
 # --- packages ---------------------------------------------------------------------------------------------------------
 # ARCH is amd64 or arm64, this machine's unless said; PACKAGED_CODEC is auto (compiled where cargo is), none or required;
-# APT_KEY a gpg key of yours, APT_URL where users find the repository.
+# APT_KEY a gpg key of yours, APT_URL where users find the repository, APT_REPO its folder: one that `make clean` does not
+# remove, for hosts that shall be able to go back to an older version.
 
 ARCH ?=
 PACKAGED_CODEC ?= auto
 APT_URL ?=
+APT_REPO ?= dist/apt
 PACKAGE = $(if $(ARCH),--arch $(ARCH)) --codec $(PACKAGED_CODEC)
 
 deb: $(VENV)/.created
@@ -147,7 +149,7 @@ rpm: $(VENV)/.created
 	$(BIN)/python packaging/build_rpm.py $(PACKAGE)
 
 apt-repo: deb
-	$(BIN)/python packaging/apt_repo.py $(if $(APT_URL),--url $(APT_URL))
+	$(BIN)/python packaging/apt_repo.py --out $(APT_REPO) $(if $(APT_URL),--url $(APT_URL))
 
 # --- the fleet --------------------------------------------------------------------------------------------------------
 # Three hosts booted with systemd-nspawn and rolled out to by Ansible; needs root.

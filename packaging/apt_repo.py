@@ -1,4 +1,6 @@
-"""Make the debs in `dist/` a signed apt repository in `dist/apt`, for file: and http:.
+"""Add the debs in `dist/` to a signed apt repository in `dist/apt`, for file: and http:.
+
+What it had before stays, so that hosts can go back to it: remove a deb from its pool to drop it.
 
 The key is the user's own (`--key ID`, from gpg's usual home), or one that is made for this repository and thrown away:
 good for trying, useless for publishing.
@@ -41,19 +43,39 @@ def main() -> int:
 
 
 def make(out: Path, debs: list[Path], *, key: str = "", url: str = "") -> None:
-    """Build the repository anew.
+    """Build the repository anew, with the packages that it has; it is replaced when all is done.
 
     Args:
-        out: its folder; replaced.
-        debs: the packages.
+        out: its folder.
+        debs: more packages.
         key: gpg key that signs; empty makes one.
         url: what the .sources file says.
     """
-    shutil.rmtree(out, ignore_errors=True)
-    pool = out / "pool" / COMPONENT
+    new, old = (out.with_name(f"{out.name}.{suffix}") for suffix in ("new", "old"))
+    shutil.rmtree(new, ignore_errors=True)
+    # A run that was killed between the two renames left it there.
+    present = out if out.exists() else old
+    pool = new / "pool" / COMPONENT
     pool.mkdir(parents=True)
-    for deb in debs:
+    for deb in [*(present / "pool" / COMPONENT).glob("*.deb"), *debs]:
         shutil.copyfile(deb, pool / deb.name)
+    _index(new, key)
+    (new / SOURCES).write_text(
+        "Types: deb\n"
+        f"URIs: {url or out.as_uri()}\n"
+        f"Suites: {SUITE}\n"
+        f"Components: {COMPONENT}\n"
+        f"Signed-By: {KEYRING_PLACE}\n",
+        encoding="ascii",
+    )
+    if out.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        out.rename(old)
+    new.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _index(out: Path, key: str) -> None:
     suite = out / "dists" / SUITE
     for architecture in ARCHITECTURES:
         _write_index(out, suite / COMPONENT / f"binary-{architecture}", architecture)
@@ -63,14 +85,6 @@ def make(out: Path, debs: list[Path], *, key: str = "", url: str = "") -> None:
     else:
         with tempfile.TemporaryDirectory(prefix="gpg-") as home:
             _sign_with_new_key(suite, out / KEYRING, home)
-    (out / SOURCES).write_text(
-        "Types: deb\n"
-        f"URIs: {url or out.as_uri()}\n"
-        f"Suites: {SUITE}\n"
-        f"Components: {COMPONENT}\n"
-        f"Signed-By: {KEYRING_PLACE}\n",
-        encoding="ascii",
-    )
 
 
 def _write_index(out: Path, folder: Path, architecture: str) -> None:

@@ -6,12 +6,15 @@ import argparse
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import stage
 
 CHANGELOG = "debian/changelog"
+COPYRIGHT = "debian/copyright"
+PLACE_OF_LICENCES = " @licences@"
 
 
 def build(out: Path, *, arch: str, version: str | None = None, commit: str = "HEAD", codec: str = "auto") -> Path:
@@ -34,6 +37,7 @@ def build(out: Path, *, arch: str, version: str | None = None, commit: str = "HE
         for kind in ("sysusers", "tmpfiles"):
             (source / "systemd" / f"sls-siem-agent.{kind}").rename(source / "debian" / f"sls-siem-agent.{kind}")
         _set_version(source / CHANGELOG, staged.version)
+        _list_licences(source / COPYRIGHT, staged.licences)
         command = ["dpkg-buildpackage", "--build=binary", "--no-sign", f"--host-arch={arch}"]
         if arch != stage.machine_architecture():
             command.append("--no-check-builddeps")
@@ -47,6 +51,14 @@ def _set_version(changelog: Path, version: str) -> None:
     lines = changelog.read_text(encoding="utf-8").splitlines(keepends=True)
     lines[0] = f"sls-siem-agent ({version}) stable; urgency=medium\n"
     changelog.write_text("".join(lines), encoding="utf-8")
+
+
+def _list_licences(copyright_file: Path, licences: dict[str, list[str]]) -> None:
+    entries = [f"{expression}: {', '.join(names)}." for expression, names in sorted(licences.items())]
+    lines = [textwrap.fill(entry, 78, initial_indent=" ", subsequent_indent=" ") for entry in entries]
+    text = copyright_file.read_text(encoding="utf-8")
+    assert PLACE_OF_LICENCES in text
+    copyright_file.write_text(text.replace(PLACE_OF_LICENCES, "\n .\n".join(lines)), encoding="utf-8")
 
 
 def main() -> int:

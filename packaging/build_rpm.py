@@ -41,6 +41,7 @@ def build(out: Path, *, arch: str, version: str | None = None, commit: str = "HE
             "_topdir": str(Path(name) / "rpmbuild"),
             "staged": str(root),
             "agent_version": staged.version,
+            "agent_license": stage.licence_of_all(staged.licences),
             "_binary_payload": "w19.zstdio",
         }
         options = [text for key, value in defines.items() for text in ("--define", f"{key} {value}")]

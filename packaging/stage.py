@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Collection
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -28,10 +30,12 @@ class Staged(NamedTuple):
     Args:
         version: of the agent.
         epoch: seconds of the commit, the date of every file.
+        licences: SPDX expressions, each with the names of the libraries in `vendor/` that are under it.
     """
 
     version: str
     epoch: int
+    licences: dict[str, list[str]]
 
 
 def make(folder: Path, *, arch: str, version: str | None = None, commit: str = "HEAD", codec: str = "auto") -> Staged:
@@ -65,7 +69,25 @@ def make(folder: Path, *, arch: str, version: str | None = None, commit: str = "
     elif codec != "none":
         vendor += ["--codec", str(compiled.built(folder, arch, epoch))]
     run(vendor, cwd=ROOT)
-    return Staged(found[1], epoch)
+    return Staged(found[1], epoch, _licences(folder / "vendor" / "sbom.cdx.json"))
+
+
+def _licences(bill: Path) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for part in json.loads(bill.read_text(encoding="utf-8"))["components"]:
+        found.setdefault(part["licenses"][0]["expression"], []).append(part["name"])
+    return found
+
+
+def licence_of_all(expressions: Collection[str]) -> str:
+    """Return one SPDX expression for the agent, which is under Apache-2.0, with libraries under `expressions`.
+
+    Where there is a choice, one that others make necessary anyway is chosen.
+    """
+    several = [text for text in expressions if " OR " in text]
+    needed = {"Apache-2.0"}.union(*(text.split(" AND ") for text in expressions if text not in several))
+    needed |= {f"({text})" for text in several if needed.isdisjoint(text.split(" OR "))}
+    return " AND ".join(sorted(needed))
 
 
 def machine_architecture() -> str:

@@ -8,7 +8,6 @@ built on the way gets into the tree; but pip runs the two sdists' setup.py, with
 from __future__ import annotations
 
 import argparse
-import email.parser
 import fnmatch
 import functools
 import hashlib
@@ -29,6 +28,7 @@ import kept
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 LOCK = HERE / "vendor.lock"
+NOTICES = HERE / "notices"
 CACHE = kept.CACHE / "vendor"
 ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
@@ -51,6 +51,29 @@ PINS = {
     "binary": ("isal==1.9.1", "lz4==4.4.5", "protobuf==5.29.6"),
     "source": ("aliyun-log-python-sdk==0.9.52", "sdnotify==0.3.2"),
 }
+
+# SPDX expressions of what is in each wheel, and compiled into it, for the bill of materials, the rpm's tag and
+# debian/copyright. Metadata says it in too many ways.
+LICENCES = {
+    "aliyun-log-python-sdk": "MIT",
+    "certifi": "MPL-2.0",
+    "charset-normalizer": "MIT",
+    "idna": "BSD-3-Clause",
+    "isal": "PSF-2.0 AND BSD-3-Clause",  # with Intel's ISA-L
+    "jmespath": "MIT",
+    "lz4": "BSD-3-Clause AND BSD-2-Clause",  # with the LZ4 library
+    "prometheus-client": "Apache-2.0 AND BSD-2-Clause",
+    "protobuf": "BSD-3-Clause AND MIT",  # with utf8_range
+    "python-dateutil": "(Apache-2.0 AND BSD-3-Clause) OR BSD-3-Clause",
+    "requests": "Apache-2.0",
+    "sdnotify": "MIT",
+    "six": "MIT",
+    "sls-siem-codec": "Apache-2.0",
+    "tomli": "MIT",
+    "urllib3": "MIT",
+}
+# Folders of NOTICES: what wheels have compiled in without its text.
+COMPILED_IN = {"lz4": "lz4-library", "protobuf": "utf8_range"}
 
 # What `import sls_siem` never reaches; tests/packaging imports every module of the agent from the finished tree.
 PRUNED = (
@@ -204,12 +227,15 @@ def make_tree(folder: Path, arch: str, codec: Path | None = None) -> None:
     for pin, path in _downloaded(arch):
         _unpack(path, folder, pin)
         components.append((pin, path))
+    for name, notice in COMPILED_IN.items():
+        (info,) = folder.glob(f"{name}-*.dist-info")
+        shutil.copytree(NOTICES / notice, info / "licenses" / notice, copy_function=shutil.copyfile)
     crates = _add_codec(codec, folder, components) if codec else []
     _strip(folder, arch)
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir() and not any(path.iterdir()):
             path.rmdir()
-    bill = _sbom(components, folder, crates)
+    bill = _sbom(components, crates)
     (folder / "sbom.cdx.json").write_text(json.dumps(bill, indent=1) + "\n", encoding="utf-8")
 
 
@@ -299,7 +325,7 @@ def _strip(folder: Path, arch: str) -> None:
             )
 
 
-def _sbom(components: list[tuple[Pin, Path]], folder: Path, crates: list[dict[str, str]]) -> dict[str, object]:
+def _sbom(components: list[tuple[Pin, Path]], crates: list[dict[str, str]]) -> dict[str, object]:
     """Describe the libraries in CycloneDX 1.5 (https://cyclonedx.org/docs/1.5/json/)."""
     by_name: dict[str, dict[str, object]] = {}
     for pin, path in components:
@@ -310,7 +336,7 @@ def _sbom(components: list[tuple[Pin, Path]], folder: Path, crates: list[dict[st
                 "name": pin.name,
                 "version": pin.version,
                 "purl": f"pkg:pypi/{pin.name}@{pin.version}",
-                "licenses": [{"license": {"name": _license(folder, pin)}}],
+                "licenses": [{"expression": licence_of(pin.name)}],
                 "properties": [],
             },
         )
@@ -332,15 +358,11 @@ def _sbom(components: list[tuple[Pin, Path]], folder: Path, crates: list[dict[st
     return {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "components": entries}
 
 
-def _license(folder: Path, pin: Pin) -> str:
-    pattern = re.compile(re.sub(r"[-_.]+", "[-_.]+", pin.name) + r"-[^-]*\.dist-info$", re.IGNORECASE)
-    for info in folder.iterdir():
-        if pattern.match(info.name) and (info / "METADATA").exists():
-            fields = email.parser.Parser().parsestr((info / "METADATA").read_text(encoding="utf-8"))
-            text = fields.get("License-Expression") or fields.get("License") or ""
-            classifiers = [line.split(" :: ")[-1] for line in fields.get_all("Classifier", []) if "License" in line]
-            return text if 0 < len(text) < 60 else ", ".join(classifiers) or "see its licence file"
-    raise SystemExit(f"no metadata of {pin.name} in the tree")
+def licence_of(name: str) -> str:
+    """Return the SPDX expression of a library."""
+    if name not in LICENCES:
+        raise SystemExit(f"{name} has no licence in LICENCES of vendor.py: read the texts in its wheel and add it")
+    return LICENCES[name]
 
 
 if __name__ == "__main__":

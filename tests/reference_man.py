@@ -50,7 +50,8 @@ urls = ["https://splunk\-1.example.com:8088"]
 .fi
 .RE
 .PP
-One with every key is \fI/usr/share/doc/sls\-siem\-agent/examples/agent.toml\fR."""
+One with every key is \fI/usr/share/doc/sls\-siem\-agent/examples/agent.toml\fR;
+\fI/usr/share/doc/sls\-siem\-agent/siem/\fR has a page for each SIEM."""
 
 _TAIL = r""".SH FILES
 .TP

@@ -107,6 +107,15 @@ def test_rpmlint_finds_nothing(builds) -> None:
     assert "0 errors, 0 warnings" in found, found
 
 
+def test_the_scriptlets_of_the_rpm_can_rely_on_systemd(builds) -> None:
+    needs("rpmbuild", "rpm")
+    query = "[%{REQUIRENAME} %{REQUIREFLAGS:deptype}\n]"
+    required = run("rpm", "--query", "--queryformat", query, "--package", builds("rpm")[0]).splitlines()
+
+    for scriptlet in ("post", "preun", "postun"):
+        assert any(line.startswith("systemd ") and scriptlet in line.split(" ", 1)[1].split(",") for line in required)
+
+
 def test_it_is_small(builds, unpacked) -> None:
     size = sum(path.stat().st_size for path in unpacked.rglob("*") if path.is_file() and not path.is_symlink())
 
@@ -117,6 +126,26 @@ def test_it_is_small(builds, unpacked) -> None:
 def test_nothing_live_is_shipped_below_etc(unpacked) -> None:
     assert not (unpacked / "etc").exists()
     assert (unpacked / "usr/share/doc/sls-siem-agent/examples/agent.toml").exists()
+
+
+def test_what_an_operator_reads_is_shipped_as_it_is(unpacked) -> None:
+    shipped = unpacked / "usr/share/doc/sls-siem-agent"
+    committed = run("git", "-c", "safe.directory=*", "ls-tree", "-r", "--name-only", "HEAD:docs").splitlines()
+    expected = {page for page in committed if not page.startswith(("evidence/", "man/"))}
+
+    assert {"troubleshooting.md", "siem/index.md", "monitoring/alerts.yml", "monitoring/dashboard.json"} <= expected
+    # Not compressed, too.
+    assert expected == {page for page in expected if (shipped / page).is_file()}
+    assert not (shipped / "evidence").exists()
+
+
+def test_every_place_that_example_and_man_pages_name_in_the_documentation_exists(unpacked) -> None:
+    texts = [(ROOT / "docs/examples/agent.toml").read_text()]
+    texts += [page.read_text().replace("\\-", "-") for page in (ROOT / "docs/man").iterdir()]
+    named = {place for text in texts for place in re.findall(r"/usr/share/doc/sls-siem-agent/[\w./-]*\w/?", text)}
+
+    assert "/usr/share/doc/sls-siem-agent/siem/" in named
+    assert [] == [place for place in named if not (unpacked / place.lstrip("/")).exists()]
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +163,25 @@ def test_every_library_has_its_licence_and_stands_in_the_bill_of_materials(unpac
         names = {path.name.upper() for path in info.iterdir() if path.is_file()}
         names |= {path.name.upper() for path in (info / "licenses").glob("*")}
         assert any(name.startswith(("LICEN", "COPYING")) for name in names), info.name
+
+
+def test_every_licence_is_an_spdx_expression_and_stands_in_the_copyright_and_the_rpm(builds, unpacked, bill) -> None:
+    needs("rpmbuild", "rpm")
+    words = {word for part in bill for word in re.findall(r"[\w.-]+", part["licenses"][0]["expression"])}
+    copyright_text = (unpacked / "usr/share/doc/sls-siem-agent/copyright").read_text()
+    tag = run("rpm", "--query", "--queryformat", "%{LICENSE}", "--package", builds("rpm")[0])
+
+    assert {"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT", "MPL-2.0", "PSF-2.0", "Zlib", "AND", "OR"} >= words
+    assert "Apache-2.0 AND BSD-2-Clause AND BSD-3-Clause AND MIT AND MPL-2.0 AND PSF-2.0" == tag
+    assert "isal" in re.findall(r"(?m)^ PSF-2.0 AND BSD-3-Clause: (.*)\.$", copyright_text)
+    assert all(part["name"] in copyright_text for part in bill)
+
+
+@pytest.mark.parametrize(("library", "notice"), [("lz4", "lz4-library"), ("protobuf", "utf8_range"), ("isal", "isa-l")])
+def test_what_is_compiled_into_a_wheel_has_its_notice(unpacked, library, notice) -> None:
+    (info,) = (unpacked / "usr/lib/sls-siem-agent/vendor").glob(f"{library}-*.dist-info")
+
+    assert "Copyright" in (info / "licenses" / notice / "LICENSE").read_text()
 
 
 @with_cargo
@@ -223,6 +271,14 @@ def test_the_completion_knows_every_command_and_option() -> None:
         for option in (text for action in command._actions for text in action.option_strings if text.startswith("--")):
             assert option in words, f"{name} {option}"
             assert option == "--help" or option in page, f"{name} {option}"
+
+
+def test_the_allow_list_mentions_where_a_ram_role_gets_its_keys() -> None:
+    from sls_siem.sls.ecs_metadata import METADATA_URL
+
+    text = (ROOT / "systemd/allow-list.conf").read_text()
+
+    assert f"#IPAddressAllow={METADATA_URL.partition('://')[2]}/32" in text
 
 
 def test_the_units_are_clean_and_closed() -> None:

@@ -53,6 +53,16 @@ def test_the_page_on_the_configuration_shows_every_key_of_every_table() -> None:
     assert [] == lacking
 
 
+@pytest.mark.parametrize("page", ["sls-siem.1", "sls-siem@.service.8"])
+def test_the_pages_name_every_secret_of_the_unit(page) -> None:
+    unit = (ROOT / "systemd" / "sls-siem@.service").read_text()
+    text = (ROOT / "docs/man" / page).read_text().replace("\\-", "-")
+    secrets = set(re.findall(r"^LoadCredential=([\w-]+):", unit, re.MULTILINE))
+
+    assert "field-hash-key" in secrets
+    assert secrets <= set(re.findall(r"\\fI([\w-]+)\\fR", text))
+
+
 def complete(*words: str) -> list[str]:
     """Return what bash offers for the last of the words."""
     script = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from tests.system.conftest import CODEC, OLD_VERSION, logs_for
-from tests.system.world import INSTANCES, LOGS_A_GROUP, SHARDS, UNITS, World
+from tests.system.world import INSTANCES, LOGS_A_GROUP, SHARDS, World
 
 WATCHDOG_S = 60
 STOPPED = 11
@@ -73,7 +73,7 @@ def test_one_command_starts_ten_instances_that_share_the_shards(world: World) ->
 
 
 def test_an_upgrade_under_load_takes_one_instance_at_a_time(world: World) -> None:
-    world.host.run("systemctl", "start", f"sls-siem@{STOPPED}")
+    world.host.run("systemctl", "enable", "--now", f"sls-siem@{STOPPED}")
     world.host.run("systemctl", "stop", f"sls-siem@{STOPPED}")
     world.host.until(world.all_shards_held, 150, "every shard to have one owner")
     before = {instance: main_pid(world, instance) for instance in INSTANCES}
@@ -278,8 +278,45 @@ def test_ten_crashes_do_not_silence_an_instance(world: World) -> None:
     world.host.until(lambda: world.host.show("sls-siem@9", "ActiveState") == "active", 90, "the thirteenth start")
 
 
+def installed_again(world: World) -> str:
+    """Install the present version once more, which is an upgrade to dpkg; returns what was said."""
+    return world.host.sh("apt-get -y --reinstall install sls-siem-agent", timeout=300)
+
+
+def test_an_upgrade_leaves_alone_what_its_new_version_would_refuse(world: World) -> None:
+    world.host.sh("systemctl stop 'sls-siem@*' && systemctl enable --now sls-siem@{1..3}")
+    before = [main_pid(world, instance) for instance in (1, 2, 3)]
+    # What the configuration lacks is in the environment of the unit; instance 2 has a value that no version takes.
+    world.host.sh("sed -i '/^project = /d' /etc/sls-siem/agent.toml; echo SLS_PROJECT=p >/etc/default/sls-siem-agent")
+    world.host.write("/etc/sls-siem/instances/2.toml", '[siem]\noutput = "pigeon"\n', mode=0o640, group="sls-siem")
+    said = installed_again(world)
+    after = [main_pid(world, instance) for instance in (1, 2, 3)]
+
+    assert ["0" != new != old for old, new in zip(before, after)] == [True, False, True], said
+    assert after[1] == before[1]
+    assert "pigeon" in said
+    assert "sls-siem@2.service was not restarted" in said
+    world.host.run("rm", "/etc/sls-siem/instances/2.toml")
+    world.host.run("touch", "/run/sls-siem-agent.no-restart")
+    assert "no instance was restarted" in world.host.run("/usr/lib/sls-siem-agent/restart-instances")
+    assert after == [main_pid(world, instance) for instance in (1, 2, 3)]
+    world.host.run("rm", "/run/sls-siem-agent.no-restart")
+
+
+def test_what_was_stopped_stays_stopped_until_the_package_is_installed_anew(world: World) -> None:
+    world.host.run("systemctl", "stop", "sls-siem.target")
+    installed_again(world)
+
+    assert 0 == world.active()
+    assert "inactive" == world.host.show("sls-siem.target", "ActiveState")
+    world.host.run("apt-get", "-y", "remove", "sls-siem-agent")
+    cursor = world.host.journal_cursor()
+    world.host.run("apt-get", "-y", "install", "sls-siem-agent", timeout=300)
+    world.host.until(lambda: world.active() >= 3, 90, "what is enabled to run")
+    assert [] == world.host.downtimes(cursor)
+
+
 def test_removal_keeps_what_is_the_operators_and_purge_leaves_nothing(world: World) -> None:
-    world.host.sh(f"systemctl enable {UNITS}")
     world.host.run("apt-get", "-y", "remove", "sls-siem-agent")
 
     assert 0 == world.active()
@@ -287,7 +324,12 @@ def test_removal_keeps_what_is_the_operators_and_purge_leaves_nothing(world: Wor
     assert "1\n" in world.host.run("ls", "/var/lib/sls-siem")
     world.host.run("rm", "-rf", "/opt/hang.py", f"/etc/systemd/system/{HUNG}.service.d")
     world.host.run("rm", "-rf", "/etc/systemd/system/sls-siem@9.service.d")
-    world.host.run("apt-get", "-y", "purge", "sls-siem-agent")
+    state = "/var/lib/sls-siem"
+    world.host.run("mount", "--bind", state, state)
+    said = world.host.run("apt-get", "-y", "purge", "sls-siem-agent")
+    assert "unmount it and remove it by hand" in said
+    # Only an empty folder is left, so that it can be removed.
+    world.host.sh(f"umount {state} && rmdir {state}")
     left = world.host.sh("find / -xdev -name '*sls*siem*' -not -path '/proc/*' -not -path '/srv/*' -not -path '/run/*'")
 
     assert set(left.split()) <= {

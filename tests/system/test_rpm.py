@@ -51,6 +51,7 @@ def test_it_installs_user_folders_and_units_and_starts_nothing(world: World) -> 
     folders = world.host.run("stat", "-c", "%a %U %G", "/etc/sls-siem", "/etc/sls-siem/credentials")
     assert ["750 root sls-siem", "700 root root"] == folders.splitlines()
     assert "/var/lib/sls-siem:/sbin/nologin" in world.host.run("getent", "passwd", "sls-siem")
+    assert "there" == world.host.sh(f"ls {TREE}/app/sls_siem/__pycache__/*.pyc >/dev/null && echo there").strip()
     assert "" == world.host.run("systemd-analyze", "verify", "--man=no", "sls-siem@1.service", "sls-siem.target")
     assert "" == world.host.run("rpm", "--verify", "--nodeps", "sls-siem-agent")
 
