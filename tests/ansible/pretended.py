@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,10 @@ class Played(NamedTuple):
 
     status: int
     output: str
+
+    def found(self, pattern: str) -> list[str]:
+        """What a pattern's group finds in the output, each once."""
+        return sorted(set(re.findall(pattern, self.output)))
 
 
 def survey(version: str = "0.3.0", *, state: str = "ii", noted: str = "", **changes: Any) -> str:

@@ -228,6 +228,25 @@ def test_a_failing_canary_stops_the_rollout_and_rollback_mends_it(fleet: Fleet) 
     assert repeated == fleet.repeated()
 
 
+def test_a_rollback_that_was_cut_short_is_finished_by_the_next_one(fleet: Fleet) -> None:
+    up = fleet.play("upgrade", "-e", f"sls_siem_version={NEW}")
+    noted = {name: host.run("cat", "/var/lib/sls-siem-agent/previous-version") for name, host in fleet.hosts.items()}
+    cut_short = fleet.play("rollback", "--limit", "alpha")
+    between = fleet.versions()
+    back = fleet.play("rollback")
+    again = fleet.play("rollback")
+
+    assert 0 == up.status, up.output[-6000:]
+    assert [f"{OLD} {NEW}"] * len(NAMES) == [text.rsplit(" ", 1)[0] for text in noted.values()]
+    assert 0 == cut_short.status, cut_short.output[-6000:]
+    assert {"alpha": {OLD}, "beta": {NEW}, "gamma": {NEW}} == between
+    assert 0 == back.status, back.output[-6000:]
+    assert {name: {OLD} for name in NAMES} == fleet.versions()
+    assert 0 == again.status
+    assert dict.fromkeys(NAMES, 0) == again.changed()
+    assert "root 755" == fleet.hosts["alpha"].sh("stat -c '%U %a' /var/lib/sls-siem-agent").strip()
+
+
 @full_only
 def test_a_rolling_upgrade_under_load_loses_and_repeats_nothing(fleet: Fleet) -> None:
     before = fleet.repeated()
