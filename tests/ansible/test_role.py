@@ -114,6 +114,17 @@ def test_every_task_that_handles_a_secret_shows_neither_result_nor_difference() 
     assert handling[0]["no_log"] == "{{ sls_siem_no_log | bool }}"
 
 
+def test_no_package_restarts_instances_while_it_is_changed_and_may_again_afterwards_also_after_a_failure() -> None:
+    block = read(ROLE / "tasks" / "package.yml")[-1]
+    before = next(task for task in block["block"] if "ansible.builtin.copy" in task)["ansible.builtin.copy"]
+    after = block["always"][0]["ansible.builtin.file"]
+
+    assert "/run/sls-siem-agent.no-restart" == read(ROLE / "vars" / "main.yml")["__sls_siem_no_restart"]
+    assert "{{ __sls_siem_no_restart }}" == before["dest"] == after["path"]
+    assert "absent" == after["state"]
+    assert {"apt", "dnf"} <= {name.rpartition(".")[2] for task in block["block"][1:] for name in task}
+
+
 @pytest.mark.parametrize("name", PLAYBOOKS)
 def test_the_playbooks_are_there_and_can_be_read(name: str, tmp_path: Path) -> None:
     answer = run(tool("ansible-playbook"), "--syntax-check", f"playbooks/{name}.yml", home=tmp_path)

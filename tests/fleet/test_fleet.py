@@ -247,6 +247,20 @@ def test_a_rollback_that_was_cut_short_is_finished_by_the_next_one(fleet: Fleet)
     assert "root 755" == fleet.hosts["alpha"].sh("stat -c '%U %a' /var/lib/sls-siem-agent").strip()
 
 
+def test_a_version_that_cannot_be_installed_leaves_everything_as_it_was(fleet: Fleet) -> None:
+    pids = {name: fleet.pids(name) for name in NAMES}
+    run = fleet.play("upgrade", "-e", "sls_siem_version=9.9.9")
+    left = fleet.hosts["alpha"].run("ls", "/run", "/var/tmp")
+    back = fleet.play("rollback")
+
+    assert 2 == run.status
+    assert {"alpha"} == {host for host, (_, _, failed) in run.recap.items() if failed}
+    assert "sls-siem-agent" not in left
+    assert 0 == back.status, back.output[-6000:]
+    assert dict.fromkeys(NAMES, 0) == back.changed()
+    assert pids == {name: fleet.pids(name) for name in NAMES}
+
+
 @full_only
 def test_a_rolling_upgrade_under_load_loses_and_repeats_nothing(fleet: Fleet) -> None:
     before = fleet.repeated()
