@@ -125,6 +125,15 @@ def test_no_package_restarts_instances_while_it_is_changed_and_may_again_afterwa
     assert {"apt", "dnf"} <= {name.rpartition(".")[2] for task in block["block"][1:] for name in task}
 
 
+def test_nothing_is_written_under_a_name_that_a_user_of_the_host_could_take_before() -> None:
+    texts = {path: path.read_text() for folder in ("tasks", "vars", "files") for path in (ROLE / folder).iterdir()}
+    block = read(ROLE / "tasks" / "package.yml")[-1]
+
+    assert [] == [path.name for path, text in texts.items() if re.search(r"(?<![\w.])(/var)?/tmp\b|/dev/shm", text)]
+    assert any(task.get("ansible.builtin.tempfile", {}).get("state") == "directory" for task in block["block"])
+    assert "{{ __sls_siem_folder.path }}" in [task["ansible.builtin.file"]["path"] for task in block["always"]]
+
+
 @pytest.mark.parametrize("name", PLAYBOOKS)
 def test_the_playbooks_are_there_and_can_be_read(name: str, tmp_path: Path) -> None:
     answer = run(tool("ansible-playbook"), "--syntax-check", f"playbooks/{name}.yml", home=tmp_path)

@@ -229,7 +229,9 @@ def test_a_failing_canary_stops_the_rollout_and_rollback_mends_it(fleet: Fleet) 
 
 
 def test_a_rollback_that_was_cut_short_is_finished_by_the_next_one(fleet: Fleet) -> None:
-    up = fleet.play("upgrade", "-e", f"sls_siem_version={NEW}")
+    (deb,) = fleet.repository.parent.glob(f"debs/*_{NEW}_*.deb")
+    source = json.dumps({"sls_siem_package_source": "file", "sls_siem_package_file": str(deb)})
+    up = fleet.play("upgrade", "-e", f"sls_siem_version={NEW}", "-e", source)
     noted = {name: host.run("cat", "/var/lib/sls-siem-agent/previous-version") for name, host in fleet.hosts.items()}
     cut_short = fleet.play("rollback", "--limit", "alpha")
     between = fleet.versions()
@@ -244,6 +246,7 @@ def test_a_rollback_that_was_cut_short_is_finished_by_the_next_one(fleet: Fleet)
     assert {name: {OLD} for name in NAMES} == fleet.versions()
     assert 0 == again.status
     assert dict.fromkeys(NAMES, 0) == again.changed()
+    assert "sls-siem-agent" not in fleet.hosts["alpha"].run("ls", "-A", "/tmp", "/var/tmp")
     assert "root 755" == fleet.hosts["alpha"].sh("stat -c '%U %a' /var/lib/sls-siem-agent").strip()
 
 
