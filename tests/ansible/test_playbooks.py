@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
+
 from tests.ansible.pretended import play, survey
+
+TWO = {name: survey(noted="0.2.0 0.3.0 1800000000") for name in ("alpha", "beta")}
 
 
 def test_a_host_with_healthy_instances_is_read_and_may_be_changed(command: str, tmp_path: Path) -> None:
@@ -21,3 +26,20 @@ def test_a_host_with_a_sick_instance_is_not_touched(command: str, tmp_path: Path
     assert 2 == run.status
     assert "instance 1: no heartbeat was answered yet" in run.output
     assert "would be installed" not in run.output
+
+
+@pytest.mark.parametrize("playbook", ["upgrade", "rollback"])
+def test_a_size_of_batches_that_would_have_no_effect_is_refused(playbook: str, tmp_path: Path) -> None:
+    run = play(tmp_path, playbook, TWO, variables={"sls_siem_serial": [2]})
+
+    assert 2 == run.status
+    assert "sls_siem_serial in the inventory has no effect" in run.output
+    assert '"sls_siem_serial": [2]' in run.output
+
+
+def test_a_size_of_batches_from_the_command_line_wins(command: str, tmp_path: Path) -> None:
+    asked = ["-e", json.dumps({"sls_siem_serial": [2]})]
+    run = play(tmp_path, "upgrade", TWO, *asked, variables={"sls_siem_serial": [1]}, command=command)
+
+    assert 0 == run.status, run.output
+    assert 1 == run.output.count("Go on only while no host was lost")
