@@ -43,3 +43,14 @@ def test_a_size_of_batches_from_the_command_line_wins(command: str, tmp_path: Pa
 
     assert 0 == run.status, run.output
     assert 1 == run.output.count("Go on only while no host was lost")
+
+
+def test_check_mode_waits_for_no_health(tmp_path: Path) -> None:
+    role = {"name": "sls_siem", "tasks_from": "gate"}
+    gate = {"ansible.builtin.include_role": role, "vars": {"__sls_siem_gate": [1]}}
+    playbook = tmp_path / "ansible" / "playbooks" / "gate.yml"
+    playbook.parent.mkdir(parents=True)
+    playbook.write_text(json.dumps([{"hosts": "sls_siem", "gather_facts": False, "tasks": [gate]}]))
+    run = play(tmp_path, "gate", TWO, variables={"sls_siem_gate_s": 2})
+
+    assert 0 == run.status, run.output

@@ -82,6 +82,19 @@ def test_one_command_brings_three_bare_hosts_up_and_shows_no_secret(fleet: Fleet
     assert {OLD} == set().union(*fleet.versions().values())
 
 
+@pytest.mark.parametrize("playbook", ["site", "restart", "drain", "upgrade", "rollback", "remove"])
+def test_check_mode_on_a_running_fleet_ends_well_and_changes_nothing(fleet: Fleet, playbook: str) -> None:
+    pids = {name: fleet.pids(name) for name in NAMES}
+    version = {"upgrade": NEW, "rollback": NEW}.get(playbook, OLD)
+    limit = ["--limit", "gamma"] if playbook in {"drain", "remove"} else []
+    run = fleet.play(playbook, "--check", "--diff", "-e", f"sls_siem_version={version}", *limit)
+
+    assert 0 == run.status, run.output[-6000:]
+    assert pids == {name: fleet.pids(name) for name in NAMES}
+    assert {OLD} == set().union(*fleet.versions().values())
+    assert [INSTANCES] * len(NAMES) == [fleet.active(name) for name in NAMES]
+
+
 def test_the_second_run_word_for_word_as_the_page_has_it_changes_nothing(fleet: Fleet) -> None:
     page = (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"(?ms)^```\n(cd ansible\n.*?)^```$", page)
