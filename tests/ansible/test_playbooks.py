@@ -54,3 +54,34 @@ def test_check_mode_waits_for_no_health(tmp_path: Path) -> None:
     run = play(tmp_path, "gate", TWO, variables={"sls_siem_gate_s": 2})
 
     assert 0 == run.status, run.output
+
+
+def test_a_key_without_a_value_and_a_time_without_quotes_are_named(command: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yml").write_text(
+        """
+        sls_siem_config:
+          sls: {endpoint: "http://x:1", start: 2026-01-31T10:00:00Z, in_order: false, heartbeat_s: 5}
+          siem: {output: hec, json_fields: [event, ]}
+          hec:
+            urls: ["https://a", ~]
+            index:
+          tls:
+          log: info
+        sls_siem_instance_config:
+          1: {cef: {fields: {src: ~, request: 2026-01-31}}}
+          2:
+        """
+    )
+    run = play(tmp_path, "upgrade", TWO, "-e", f"@{tmp_path / 'config.yml'}", command=command)
+
+    assert 2 == run.status
+    assert run.found(r"(sls_siem_\w*config\.\S+ (?:has|is) .*\w)") == [
+        "sls_siem_config.hec.index has no value. Give it one, or take it out",
+        "sls_siem_config.hec.urls[1] has no value. Give it one, or take it out",
+        "sls_siem_config.log is no table of keys but info",
+        "sls_siem_config.sls.start is a time to YAML, 2026-01-31 10:00:00+00:00. Put it into quotes",
+        "sls_siem_config.tls has no value. Give it one, or take it out",
+        "sls_siem_instance_config.1.cef.fields.request is a time to YAML, 2026-01-31. Put it into quotes",
+        "sls_siem_instance_config.1.cef.fields.src has no value. Give it one, or take it out",
+        "sls_siem_instance_config.2 has no value. Give it one, or take it out",
+    ]
