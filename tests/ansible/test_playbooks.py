@@ -85,3 +85,26 @@ def test_a_key_without_a_value_and_a_time_without_quotes_are_named(command: str,
         "sls_siem_instance_config.1.cef.fields.src has no value. Give it one, or take it out",
         "sls_siem_instance_config.2 has no value. Give it one, or take it out",
     ]
+
+
+REFUSED = {
+    "private-key": {"siem-key.pem": "-----BEGIN RSA PRIVATE KEY-----\nPRIVATE-SECRET\n"},
+    "folder": {"../credentials/hec-token": "PRIVATE-SECRET"},
+    "line": {"a.pem\n": "PRIVATE-SECRET"},
+}
+
+
+@pytest.mark.parametrize("files", REFUSED.values(), ids=REFUSED)
+def test_a_private_key_and_a_name_that_leads_elsewhere_are_no_certificate(files: object, tmp_path: Path) -> None:
+    run = play(tmp_path, "upgrade", TWO, "--diff", "-vv", variables={"sls_siem_tls_files": files})
+
+    assert 2 == run.status
+    assert "and no private key, which is the credential tls-client-key" in " ".join(run.output.split())
+    assert "PRIVATE-SECRET" not in run.output
+
+
+def test_certificates_are_accepted(tmp_path: Path) -> None:
+    files = {"ca.pem": "-----BEGIN CERTIFICATE-----\n", "client_2-b.crt": "-----BEGIN CERTIFICATE-----\n"}
+    run = play(tmp_path, "upgrade", TWO, variables={"sls_siem_tls_files": files})
+
+    assert 0 == run.status, run.output

@@ -112,6 +112,7 @@ def test_every_task_that_handles_a_secret_shows_neither_result_nor_difference() 
     assert 1 == len(handling)
     assert handling[0]["diff"] is False
     assert handling[0]["no_log"] == "{{ sls_siem_no_log | bool }}"
+    assert [False] == [task["diff"] for task in everything if "sls_siem_tls_files" in str(task.get("loop"))]
 
 
 def test_no_package_restarts_instances_while_it_is_changed_and_may_again_afterwards_also_after_a_failure() -> None:
