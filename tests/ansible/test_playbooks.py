@@ -108,3 +108,12 @@ def test_certificates_are_accepted(tmp_path: Path) -> None:
     run = play(tmp_path, "upgrade", TWO, variables={"sls_siem_tls_files": files})
 
     assert 0 == run.status, run.output
+
+
+def test_a_package_on_hold_is_seen_and_not_changed(command: str, tmp_path: Path) -> None:
+    hosts = {"alpha": survey(state="hi"), "beta": survey("0.2.0", state="hi")}
+    run = play(tmp_path, "upgrade", hosts, command=command)
+
+    assert 2 == run.status
+    assert ["beta at version 0.2.0, and 0.3.0 is wanted"] == run.found(r"is on hold on (\w+ at .* is wanted)")
+    assert [] == run.found(r"(sls-siem-agent .* would be installed)")
