@@ -117,3 +117,11 @@ def test_a_package_on_hold_is_seen_and_not_changed(command: str, tmp_path: Path)
     assert 2 == run.status
     assert ["beta at version 0.2.0, and 0.3.0 is wanted"] == run.found(r"is on hold on (\w+ at .* is wanted)")
     assert [] == run.found(r"(sls-siem-agent .* would be installed)")
+
+
+@pytest.mark.parametrize(("bare", "asked"), [(["alpha"], ["beta"]), (["alpha", "beta"], [])])
+def test_the_number_of_shards_is_asked_where_the_agent_is_installed(bare, asked, tmp_path: Path) -> None:
+    run = play(tmp_path, "upgrade", {**TWO, **dict.fromkeys(bare, "")}, variables={"sls_siem_shards": 0})
+
+    assert 0 == run.status, run.output
+    assert asked == run.found(r"ok: \[alpha -> (\w+)\]")
