@@ -19,8 +19,11 @@ def _python_for_the_oldest() -> str:
     """Find a Python that the oldest ansible-core knows: 3.10 to 3.12."""
     if (3, 10) <= sys.version_info < (3, 13):
         return sys.executable
-    found = next(filter(None, map(shutil.which, ("python3.12", "python3.11", "python3.10"))), None)
-    return found or pytest.skip("no Python 3.10 to 3.12 here, which the oldest ansible-core needs")
+    for name in ("python3.12", "python3.11", "python3.10"):
+        # A command of that name may be one of pyenv's, without a Python behind it.
+        if shutil.which(name) and not subprocess.run([name, "-c", ""], capture_output=True, check=False).returncode:
+            return name
+    return pytest.skip("no Python 3.10 to 3.12 here, which the oldest ansible-core needs")
 
 
 @pytest.fixture(scope="session")

@@ -88,18 +88,22 @@ def play(
         variables: of the inventory, beside VARIABLES.
         command: the ansible-playbook to run; the one beside this Python when it is None.
     """
+    command = command or tool("ansible-playbook")
+    # An old Ansible need not know the Python that runs the tests, which would be its host's.
+    beside = Path(command).with_name("python")
+    interpreter = beside if beside.exists() else sys.executable
     ansible, inventory = folder / "ansible", folder / "inventory.json"
     shutil.copytree(HERE, ansible, ignore=shutil.ignore_patterns(".ansible"), dirs_exist_ok=True)
     (ansible / "roles" / "sls_siem" / "files" / "survey.sh").write_text('cat "$SURVEY"')
     for host, text in hosts.items():
         (folder / f"{host}.txt").write_text(text)
         python = folder / f"python-{host}"
-        python.write_text(f'#!/bin/sh\nSURVEY={folder}/{host}.txt exec {sys.executable} "$@"\n')
+        python.write_text(f'#!/bin/sh\nSURVEY={folder}/{host}.txt exec {interpreter} "$@"\n')
         python.chmod(0o755)
     listed = {host: {"ansible_python_interpreter": str(folder / f"python-{host}")} for host in hosts}
     inventory.write_text(json.dumps({"sls_siem": {"hosts": listed, "vars": {**VARIABLES, **(variables or {})}}}))
     done = subprocess.run(
-        [command or tool("ansible-playbook"), "-i", inventory, "--check", f"playbooks/{playbook}.yml", *arguments],
+        [command, "-i", inventory, "--check", f"playbooks/{playbook}.yml", *arguments],
         cwd=ansible,
         env={**os.environ, "HOME": str(folder), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CONFIG": str(ansible / "ansible.cfg")},
         stdout=subprocess.PIPE,
