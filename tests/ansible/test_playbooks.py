@@ -125,3 +125,11 @@ def test_the_number_of_shards_is_asked_where_the_agent_is_installed(bare, asked,
 
     assert 0 == run.status, run.output
     assert asked == run.found(r"ok: \[alpha -> (\w+)\]")
+
+
+@pytest.mark.parametrize(("playbook", "wrong"), [("upgrade", "sls_siem_gate_s"), ("remove", "sls_siem_purge")])
+def test_a_variable_of_the_wrong_type_is_refused_by_every_playbook(playbook: str, wrong: str, tmp_path: Path) -> None:
+    run = play(tmp_path, playbook, TWO, "--limit", "alpha", variables={wrong: "perhaps"})
+
+    assert 2 == run.status
+    assert f"argument '{wrong}' is of type" in run.output
