@@ -112,6 +112,27 @@ def test_every_task_that_handles_a_secret_shows_neither_result_nor_difference() 
     assert 1 == len(handling)
     assert handling[0]["diff"] is False
     assert handling[0]["no_log"] == "{{ sls_siem_no_log | bool }}"
+    assert [False] == [task["diff"] for task in everything if "sls_siem_tls_files" in str(task.get("loop"))]
+
+
+def test_no_package_restarts_instances_while_it_is_changed_and_may_again_afterwards_also_after_a_failure() -> None:
+    block = read(ROLE / "tasks" / "package.yml")[-1]
+    before = next(task for task in block["block"] if "ansible.builtin.copy" in task)["ansible.builtin.copy"]
+    after = block["always"][0]["ansible.builtin.file"]
+
+    assert "/run/sls-siem-agent.no-restart" == read(ROLE / "vars" / "main.yml")["__sls_siem_no_restart"]
+    assert "{{ __sls_siem_no_restart }}" == before["dest"] == after["path"]
+    assert "absent" == after["state"]
+    assert {"apt", "dnf"} <= {name.rpartition(".")[2] for task in block["block"][1:] for name in task}
+
+
+def test_nothing_is_written_under_a_name_that_a_user_of_the_host_could_take_before() -> None:
+    texts = {path: path.read_text() for folder in ("tasks", "vars", "files") for path in (ROLE / folder).iterdir()}
+    block = read(ROLE / "tasks" / "package.yml")[-1]
+
+    assert [] == [path.name for path, text in texts.items() if re.search(r"(?<![\w.])(/var)?/tmp\b|/dev/shm", text)]
+    assert any(task.get("ansible.builtin.tempfile", {}).get("state") == "directory" for task in block["block"])
+    assert "{{ __sls_siem_folder.path }}" in [task["ansible.builtin.file"]["path"] for task in block["always"]]
 
 
 @pytest.mark.parametrize("name", PLAYBOOKS)

@@ -36,6 +36,7 @@ INSTANCES = int(os.environ.get("SLS_SIEM_TEST_FLEET_INSTANCES", "10" if FULL els
 SHARDS = 12 if FULL else 6
 LOAD_MB_PER_S = float(os.environ.get("SLS_SIEM_TEST_FLEET_MB_PER_S", "20" if FULL else "1"))
 LOGS_A_GROUP = 50
+SERIAL = [1, 2]
 HEARTBEAT_S = 2
 GROUP_TIMEOUT_S = 12
 PROJECT, LOGSTORE, GROUP = "p", "ls", "siem"
@@ -342,7 +343,6 @@ class Fleet:
             "sls_siem_apt_keyring": str(self.repository / "sls-siem-agent.gpg"),
             "sls_siem_instances": INSTANCES,
             "sls_siem_gate_s": 60,
-            "sls_siem_serial": [1, 2],
             "sls_siem_survive_site_loss": True,
         }
         (self.folder / "inventory" / "group_vars" / "sls_siem").mkdir(parents=True)
@@ -392,7 +392,8 @@ class Fleet:
         started = time.monotonic()
         status, output = self._tool(
             *("ansible-playbook", "-i", self.folder / "inventory" / "hosts.yml"),
-            *("--vault-password-file", self.folder / "vault-password", f"playbooks/{playbook}.yml", *arguments),
+            *("--vault-password-file", self.folder / "vault-password", "-e", json.dumps({"sls_siem_serial": SERIAL})),
+            *(f"playbooks/{playbook}.yml", *arguments),
             timeout=timeout,
             check=False,
         )

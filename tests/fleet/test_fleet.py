@@ -82,6 +82,19 @@ def test_one_command_brings_three_bare_hosts_up_and_shows_no_secret(fleet: Fleet
     assert {OLD} == set().union(*fleet.versions().values())
 
 
+@pytest.mark.parametrize("playbook", ["site", "restart", "drain", "upgrade", "rollback", "remove"])
+def test_check_mode_on_a_running_fleet_ends_well_and_changes_nothing(fleet: Fleet, playbook: str) -> None:
+    pids = {name: fleet.pids(name) for name in NAMES}
+    version = {"upgrade": NEW, "rollback": NEW}.get(playbook, OLD)
+    limit = ["--limit", "gamma"] if playbook in {"drain", "remove"} else []
+    run = fleet.play(playbook, "--check", "--diff", "-e", f"sls_siem_version={version}", *limit)
+
+    assert 0 == run.status, run.output[-6000:]
+    assert pids == {name: fleet.pids(name) for name in NAMES}
+    assert {OLD} == set().union(*fleet.versions().values())
+    assert [INSTANCES] * len(NAMES) == [fleet.active(name) for name in NAMES]
+
+
 def test_the_second_run_word_for_word_as_the_page_has_it_changes_nothing(fleet: Fleet) -> None:
     page = (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"(?ms)^```\n(cd ansible\n.*?)^```$", page)
@@ -226,6 +239,42 @@ def test_a_failing_canary_stops_the_rollout_and_rollback_mends_it(fleet: Fleet) 
     fleet.until(fleet.balanced, SETTLED_S, "the shards to be shared out")
     assert [] == fleet.lost()
     assert repeated == fleet.repeated()
+
+
+def test_a_rollback_that_was_cut_short_is_finished_by_the_next_one(fleet: Fleet) -> None:
+    (deb,) = fleet.repository.parent.glob(f"debs/*_{NEW}_*.deb")
+    source = json.dumps({"sls_siem_package_source": "file", "sls_siem_package_file": str(deb)})
+    up = fleet.play("upgrade", "-e", f"sls_siem_version={NEW}", "-e", source)
+    noted = {name: host.run("cat", "/var/lib/sls-siem-agent/previous-version") for name, host in fleet.hosts.items()}
+    cut_short = fleet.play("rollback", "--limit", "alpha")
+    between = fleet.versions()
+    back = fleet.play("rollback")
+    again = fleet.play("rollback")
+
+    assert 0 == up.status, up.output[-6000:]
+    assert [f"{OLD} {NEW}"] * len(NAMES) == [text.rsplit(" ", 1)[0] for text in noted.values()]
+    assert 0 == cut_short.status, cut_short.output[-6000:]
+    assert {"alpha": {OLD}, "beta": {NEW}, "gamma": {NEW}} == between
+    assert 0 == back.status, back.output[-6000:]
+    assert {name: {OLD} for name in NAMES} == fleet.versions()
+    assert 0 == again.status
+    assert dict.fromkeys(NAMES, 0) == again.changed()
+    assert "sls-siem-agent" not in fleet.hosts["alpha"].run("ls", "-A", "/tmp", "/var/tmp")
+    assert "root 755" == fleet.hosts["alpha"].sh("stat -c '%U %a' /var/lib/sls-siem-agent").strip()
+
+
+def test_a_version_that_cannot_be_installed_leaves_everything_as_it_was(fleet: Fleet) -> None:
+    pids = {name: fleet.pids(name) for name in NAMES}
+    run = fleet.play("upgrade", "-e", "sls_siem_version=9.9.9")
+    left = fleet.hosts["alpha"].run("ls", "/run", "/var/tmp")
+    back = fleet.play("rollback")
+
+    assert 2 == run.status
+    assert {"alpha"} == {host for host, (_, _, failed) in run.recap.items() if failed}
+    assert "sls-siem-agent" not in left
+    assert 0 == back.status, back.output[-6000:]
+    assert dict.fromkeys(NAMES, 0) == back.changed()
+    assert pids == {name: fleet.pids(name) for name in NAMES}
 
 
 @full_only

@@ -1,10 +1,12 @@
 #!/bin/sh
-# What is on this host, a line each: installed version, files, enabled and active instances, and their status. Reads only.
+# What is on this host, a line each: installed version, the note for a rollback, files, enabled and active instances, and their status. Reads only.
 if command -v dpkg-query >/dev/null; then
     dpkg-query -W -f 'installed ${db:Status-Abbrev}${Version}\n' sls-siem-agent 2>/dev/null
 else
     rpm -q --qf 'installed ii %{VERSION}\n' sls-siem-agent 2>/dev/null
 fi
+note=/var/lib/sls-siem-agent/previous-version
+[ ! -f "$note" ] || echo "noted $(cat "$note")"
 for path in /lib/systemd/system/sls-siem@.service /etc/sls-siem /usr/bin/sls-siem; do
     [ ! -e "$path" ] || echo "there $path"
 done
