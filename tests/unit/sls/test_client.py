@@ -430,7 +430,7 @@ def test_a_ca_file_that_was_replaced_counts_after_a_reload_for_sessions_that_are
 
         assert session.checkpoints() == {}
         ca_file.unlink()
-        with pytest.raises(ConfigError, match=r"authorities\.pem: cannot be read"):
+        with pytest.raises(ConfigError, match=r"authorities\.pem cannot be read"):
             client.reload()
         assert session.checkpoints() == {}
 
