@@ -200,11 +200,12 @@ class HecLane:
         self._generation = self._attempts.generation(index)
         if not self._attempts.claim(index, HEALTH_TIMEOUT_S):
             return False
+        began = self._shared.clock()
         self._gate.busy(HEALTH_TIMEOUT_S, f"looking at the health of {self._attempts.url(index)}")
         try:
             answer = route.health(timeout_s=HEALTH_TIMEOUT_S)
         except HttpError as exc:
-            self._broken(index, exc)
+            self._broken(index, exc, self._shared.rotation.least_pause_s(index, self._shared.clock() - began))
             return False
         # A load balancer may hide the health page; then only a request for events can tell.
         if answer.meaning.action is Action.HEALTHY or answer.status in (404, 405):
@@ -323,11 +324,11 @@ class HecLane:
         pauses = HOLD if meaning.action in _HOLDS else RETRY
         self._fail(index, Failure(meaning.reason, message, pauses, answer.retry_after_s))
 
-    def _broken(self, index: int, exc: HttpError) -> None:
+    def _broken(self, index: int, exc: HttpError, least_pause_s: Optional[float] = None) -> None:
         if exc.stale:
             self._gate.retried("stale-connection")
             return
-        self._fail(index, Failure(_reason(exc), self._routes[index].explain(exc)))
+        self._fail(index, Failure(_reason(exc), self._routes[index].explain(exc), retry_after_s=least_pause_s))
 
     def _fail(self, index: int, failure: Failure) -> None:
         self._attempts.failed(index, self._generation, failure)

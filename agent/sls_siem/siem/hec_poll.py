@@ -92,7 +92,8 @@ class AckPoller:
         route = self._routes[index]
         timeout_s = min(longest_s, route.timeout_s)
         channel = self._book.channel(index)
-        self._due[index] = self._shared.clock() + INTERVAL_S
+        began = self._shared.clock()
+        self._due[index] = began + INTERVAL_S
         ids = channel.asked_for()
         if not ids:
             return
@@ -100,7 +101,7 @@ class AckPoller:
         try:
             answer, told = route.ask_acks(ids, channel.guid, timeout_s=timeout_s)
         except HttpError as exc:
-            self._failed(index, route.explain(exc))
+            self._failed(index, route.explain(exc), spent_s=self._shared.clock() - began)
             return
         except TokenMissingError as exc:
             self._failed(index, str(exc))
@@ -119,9 +120,11 @@ class AckPoller:
         advice = route.advice(answer.meaning)
         self._failed(index, route.clean(answer.text) + (f"; {advice}" if advice else ""))
 
-    def _failed(self, index: int, problem: str) -> None:
+    def _failed(self, index: int, problem: str, *, spent_s: float = 0.0) -> None:
         self._failures[index] += 1
-        self._due[index] = self._shared.clock() + AFTER_FAILURE.pause_s(self._failures[index], self._shared.random)
+        pause_s = AFTER_FAILURE.pause_s(self._failures[index], self._shared.random)
+        least_s = self._shared.rotation.least_pause_s(index, spent_s)
+        self._due[index] = self._shared.clock() + max(pause_s, least_s)
         if not self._problems[index]:
             LOG.warning("%s: asking for acknowledgements fails: %s", self._shared.rotation.url(index), problem)
         self._problems[index] = problem

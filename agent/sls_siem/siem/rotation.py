@@ -22,6 +22,9 @@ ERROR_TEXT = 300
 LONGEST_LOOK_S = 5.0
 """A lane in a pause of its own notices within so long that the address has recovered."""
 
+BESIDE = 4.0
+"""An address that does not answer is left alone for so many times what the last look at it took."""
+
 QUIET_S = 30.0
 """A lane that did not fail again for so long after its pause is not refused any more, or went elsewhere."""
 
@@ -34,7 +37,7 @@ class Failure:
         reason: short fixed word, as in `sls_siem_retries_total{reason}`.
         message: what failed and what to do; no secret in it.
         pauses: how to space the attempts that follow.
-        retry_after_s: what the peer asked for; None when it asked for nothing.
+        retry_after_s: the least pause, as the peer asked for it or a look without an answer makes it; None for none.
     """
 
     reason: str
@@ -129,6 +132,15 @@ class Rotation:
     def url(self, index: int) -> str:
         """The address's URL."""
         return self._addresses[index].url
+
+    def least_pause_s(self, index: int, spent_s: float) -> float:
+        """Tell the least pause behind a look of so many seconds without an answer: a lane belongs to those that work.
+
+        Where none does, nothing is lost by looking.
+        """
+        with self._lock:
+            another_works = any(not each.failures for each in self._addresses if each is not self._addresses[index])
+        return BESIDE * spent_s if another_works else 0.0
 
     def attempts(self) -> Attempts:
         """Make what one lane needs."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sls_siem.errors import Stopped
+from sls_siem.net.http import HttpTimeout
 from sls_siem.siem import Lane, Report, make_output
+from sls_siem.siem.hec_route import Route
 from tests.unit.siem.scripted_hec import ScriptedHec
 from tests.unit.siem.support import Ledger, TestGate, hec_config, hec_events, payload_of
 
@@ -309,3 +312,69 @@ def test_an_address_that_does_not_acknowledge_is_asked_before_each_attempt(
     with pytest.raises(Stopped):
         lane.send(payload_of(hec_events(0, 1)), "t")
     assert len(hec.posts()) == 1
+
+
+def goes_silent(gate: TestGate, at: list[float], seconds: float) -> Callable[..., Any]:
+    """Make a look at an address that ends by its timeout, and notes when."""
+
+    def no_answer(*_args: object, **_options: object) -> Any:
+        gate.clock.skipped += seconds
+        at.append(gate.clock())
+        raise HttpTimeout("it has not answered", sent=True)
+
+    return no_answer
+
+
+def test_looks_at_the_health_of_a_silent_address_leave_the_lane_to_the_other_one(
+    hec: ScriptedHec, lane_to: Callable[..., Lane], gate: TestGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+    monkeypatch.setattr(Route, "health", goes_silent(gate, looks, 5.0))
+    with ScriptedHec() as other:
+        hec.events.append((503, {"text": "Server is busy", "code": 9}))
+        lane = lane_to(hec.url, other.url)
+        for n in range(120):
+            lane.send(payload_of(hec_events(n, 1)), n)
+            gate.clock.skipped += 1
+
+    assert len(looks) > 2
+    assert all(20 <= later - look - 5 for look, later in zip(looks, looks[1:]))
+
+
+@pytest.mark.parametrize(("addresses", "least_s", "most_s"), [(1, 0.9, 1.1), (2, 39, 41)])
+def test_questions_to_a_silent_address_leave_the_lane_to_the_other_one(
+    hec: ScriptedHec,
+    lane_to: Callable[..., Lane],
+    gate: TestGate,
+    monkeypatch: pytest.MonkeyPatch,
+    addresses: int,
+    least_s: float,
+    most_s: float,
+) -> None:
+    hec.events.append(accepted(0))
+    with ScriptedHec() as other:
+        lane = lane_to(*[hec.url, other.url][:addresses], acknowledge=True)
+        lane.send(payload_of(hec_events(0, 1)), 0)
+        monkeypatch.setattr(Route, "ask_acks", goes_silent(gate, [], 10.0))
+        lane.poll()
+        wait_s = lane.next_poll_s()
+
+    assert wait_s is not None
+    assert least_s < wait_s < most_s
+
+
+def test_a_silent_address_is_looked_at_soon_where_no_other_works(
+    hec: ScriptedHec, lane_to: Callable[..., Lane], gate: TestGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+    monkeypatch.setattr(Route, "health", goes_silent(gate, looks, 5.0))
+    with ScriptedHec() as other:
+        for script in (hec, other):
+            script.events.append((503, {"text": "Server is busy", "code": 9}))
+        lane = lane_to(hec.url, other.url)
+        gate.on_wait = [lambda: None] * 2 + [gate.stopped.set]
+        with pytest.raises(Stopped):
+            lane.send(payload_of(hec_events(0, 1)), 0)
+
+    assert len(looks) > 1
+    assert all(seconds < 10 for seconds, _why in gate.waits)
