@@ -303,6 +303,8 @@ def _early_answer(wire: Wire, deadline: Deadline, broken: OSError) -> Head:
 
 
 def _last(head: Head) -> Head:
+    if head.status < 300:
+        raise MalformedError(f"{head.status} before it had the whole request")
     return head._replace(keeps_alive=False)
 
 

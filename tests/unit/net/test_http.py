@@ -421,6 +421,24 @@ def test_hears_what_a_peer_said_that_reads_no_more_and_does_not_close(certificat
 
 
 @EACH_KIND
+@pytest.mark.parametrize("closes", [False, True])
+def test_nobody_has_taken_a_request_that_was_not_sent_to_its_end(certificates, kind, closes):
+    def talk(connection, _here):
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.recv(1000)
+        connection.send(ok(b"1"))
+        if not closes:
+            connection.pause_while_open(20)
+
+    with plain_or_tls(certificates, kind, talk) as (_here, connection):
+        with pytest.raises(HttpProtocolError, match="sent 200 before it had the whole request") as caught:
+            connection.exchange("POST", "/", {}, bytes(50_000_000), timeout_s=15, max_body=10)
+
+        assert caught.value.sent
+        assert connection.fresh
+
+
+@EACH_KIND
 def test_an_interim_answer_does_not_end_the_request(certificates, kind):
     def talk(connection, here):
         connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
