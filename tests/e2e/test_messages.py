@@ -283,7 +283,7 @@ def test_status_shows_what_a_held_shard_waits_for(sls, hec, token_file, tmp_path
 
     assert 0 == shown.returncode
     assert "holding" in shown.stdout
-    assert "shard 0:" in shown.stdout
+    assert "shards 0-1: " in shown.stdout
     assert all(len(line) <= 80 for line in shown.stdout.splitlines())
     document = json.loads(command("status", "--json", RUNTIME_DIRECTORY=str(agent.folder / "run")).stdout)
     assert 1 == document["instances"][0]["instance"]

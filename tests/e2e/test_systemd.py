@@ -147,7 +147,7 @@ def test_metrics_and_health_are_served_beside_each_other(sls, hec, token_file, t
     assert 200 == get(f"http://127.0.0.1:{port}/healthz")[0]
 
 
-def test_a_metrics_port_that_is_taken_is_a_configuration_error(sls, hec, token_file, tmp_path, agents) -> None:
+def test_a_metrics_port_that_is_taken_is_told_and_taken_when_it_is_free(sls, hec, token_file, tmp_path, agents) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
@@ -155,9 +155,13 @@ def test_a_metrics_port_that_is_taken_is_a_configuration_error(sls, hec, token_f
         agent = AgentProcess(tmp_path, hec_tables(sls, [hec.url], token_file, metrics={"port": port - 1}))
         agents.append(agent)
         agent.start()
+        until(lambda: sorted(agent.shards()) == [0, 1])
 
-        assert 78 == agent.wait(20)
-        assert "metrics.port" in agent.log()
+        assert f"metrics.port: 127.0.0.1:{port} cannot be listened on" in agent.log()
+    until(lambda: f"127.0.0.1:{port} is listened on now" in agent.log(), 20)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
+        assert 200 == answer.status
+    assert 0 == agent.stop(20)
 
 
 def test_a_service_manager_that_does_not_read_holds_nothing_up(sls, hec, token_file, tmp_path, agents) -> None:

@@ -72,7 +72,8 @@ def test_filters_and_masks_hold_while_everything_is_settled(sls, hec, token_file
     assert [24 * 9, 20 * 6 + 4 * 9] == [
         metric(base + PORT, f"sls_siem_{name}_logs_total") for name in ("pulled", "filtered")
     ]
-    assert 20 * 3 == metric(base + PORT, "sls_siem_delivered_events_total") + 0
+    # All but the one that the SIEM refuses.
+    assert 20 * 3 - 1 == metric(base + PORT, "sls_siem_delivered_events_total")
     letters = (tmp_path / "agent-1" / "state" / "dead-letters.jsonl").read_text()
     assert '"n\\":\\"0-3\\"' in letters.replace("\\\\", "\\")
     for hidden in ("geheim", "password", "ann"):

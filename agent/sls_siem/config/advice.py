@@ -77,12 +77,22 @@ def _holds_key(cert_file: str) -> bool:
     return False
 
 
-def warnings_for(config: Config, environ: Mapping[str, str], *, system_folder: Path = SYSTEM_FOLDER) -> tuple[str, ...]:
-    """Name what is allowed but should be known, one line each; an empty tuple when all is well."""
+def warnings_for(
+    config: Config, environ: Mapping[str, str], *, system_folder: Path = SYSTEM_FOLDER, access_key: bool = True
+) -> tuple[str, ...]:
+    """Name what is allowed but should be known, one line each; an empty tuple when all is well.
+
+    Args:
+        config: the configuration.
+        environ: environment variables, where secrets may be.
+        system_folder: of the secrets.
+        access_key: also name a missing access key, which the first call to SLS names by itself.
+    """
     missing = (
         f"secret {wanted.name}: not found, "
         + why_absent(wanted.name, file=wanted.file, environ=environ, system_folder=system_folder)
         for wanted in missing_secrets(config, environ, system_folder=system_folder)
+        if access_key or wanted.name not in (ACCESS_KEY_ID, ACCESS_KEY_SECRET)
     )
     return (*missing, *_weak_peers(config), *config.remarks)
 

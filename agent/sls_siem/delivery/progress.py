@@ -280,6 +280,11 @@ class Progress:
                 return self._ledger.enter_again(item.job.again, span, size, self._clock(), omitted=omitted)
             return self._ledger.enter(span, size, self._clock(), omitted=omitted)
 
+    def counted(self) -> None:
+        """The batch in hand holds the groups that were announced."""
+        with self._lock:
+            self._unchecked = None
+
     def finished(self, item: Item) -> None:
         """Every payload of the batch has been handed over."""
         with self._lock:

@@ -32,6 +32,8 @@ LOG = logging.getLogger(__name__)
 IDLE_S = 5.0
 SHORTEST_POLL_S = 0.01
 LEAVE_LANE_S = 10.0
+COUNT_AFTER_S = 0.25
+"""A batch that was not checked and takes longer is counted, so that positions within it can be saved."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,10 +154,14 @@ class Sender:
         done = False
         try:
             encoder = self._way.reference if self._suspicious(item.batch) else self._way.encoder
+            count_at = float("inf") if item.batch.checked else time.monotonic() + COUNT_AFTER_S
             for encoded in encoder.encode(item.batch):
                 if not self._progress.current(item):
                     return
                 self._hand_over(item, encoded)
+                if time.monotonic() >= count_at:
+                    self._count(item)
+                    count_at = float("inf")
             done = self._progress.current(item)
         except CodecError as exc:
             self._undecodable(item, exc)
@@ -164,7 +170,13 @@ class Sender:
             if done:
                 self._progress.finished(item)
             else:
-                self._progress.abandoned(item, miscounted=_miscounted(item.batch))
+                self._progress.abandoned(item, miscounted=bool(_miscount(item.batch)))
+
+    def _count(self, item: Item) -> None:
+        wrong = _miscount(item.batch)
+        if wrong:
+            raise CodecError(wrong)
+        self._progress.counted()
 
     def _hand_over(self, item: Item, encoded: object) -> None:
         if isinstance(encoded, Oversize):
@@ -298,12 +310,13 @@ class Sender:
         self._progress.pass_over(item)
 
 
-def _miscounted(batch: Batch) -> bool:
-    """Tell whether a batch that was not checked holds another number of groups than was announced."""
+def _miscount(batch: Batch) -> str:
+    """Say that an unchecked batch holds another number of groups than was announced; empty when it does not."""
     if batch.checked:
-        return False
+        return ""
     try:
         found = count_groups(whole(batch.body))
-    except CodecError:  # of what cannot be decompressed, only groups in front of the fault were handed over
-        return False
-    return found is not None and found != batch.groups
+    except CodecError:  # of what cannot be decompressed, only groups in front of the fault are handed over
+        return ""
+    wrong = found is not None and found != batch.groups
+    return f"the body holds {found} log groups, not {batch.groups} as announced" if wrong else ""

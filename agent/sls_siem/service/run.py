@@ -105,7 +105,7 @@ def run(path: Path, instance: int, environ: Mapping[str, str], *, until_caught_u
             agent.config_read = read_at
             signals.wake(agent)
             loop = _Loop(config, agent, signals, redactor, health=health, metrics=metrics)
-            for warning in warnings_for(config, environ):
+            for warning in warnings_for(config, environ, access_key=False):
                 LOG.warning("%s", warning)
             return loop.run(lambda: load(path, instance, environ))
     finally:

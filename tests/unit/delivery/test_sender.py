@@ -691,7 +691,7 @@ def test_an_answer_that_proves_to_be_miscounted_is_pulled_again_from_its_begin_a
     assert set(range(2000)) <= {int(seq.split("-")[0]) for seq in seqs(one.lane)}
     assert {BASE} == saved
     assert 0 == one.progress.unsettled_bytes
-    assert [False] + [True] * (len(service.wholes) - 1) == service.wholes
+    assert (False, True) == (service.wholes[0], service.wholes[-1])
     assert not one.letters.letters()
 
 
@@ -709,6 +709,28 @@ def test_an_unchecked_answer_counts_as_settled_once_its_end_proved_it(tmp_path: 
     one.run_until(lambda: one.progress.position == BASE + 2000)
 
     assert ([False], {BASE}) == (service.wholes, positions)
+
+
+@pytest.mark.parametrize("fault", ["", "without its first group"])
+def test_an_answer_that_takes_long_is_counted_before_its_end(tmp_path: Path, monkeypatch, fault: str) -> None:
+    monkeypatch.setattr("sls_siem.delivery.sender.COUNT_AFTER_S", 0.0)
+    one = Setting(tmp_path)
+    service = WrongAtFirst(one, fault)
+    positions: list[int] = []
+
+    def look(_payload, token):
+        if service.wholes == [False]:
+            positions.append(one.progress.position)
+        return Report(settled=(token,))
+
+    one.lane.script = [look] * 1000
+    one.thread.start()
+    until(lambda: service.serve() or one.progress.position == BASE + 2000)
+    one.end()
+
+    assert set(range(2000)) <= {int(seq.split("-")[0]) for seq in seqs(one.lane)}
+    # Wrong: no more than the first payload goes out. Right: from then on, positions within it count.
+    assert ([BASE] == positions) if fault else (BASE == positions[0] < positions[1] < positions[-1])
 
 
 @pytest.mark.parametrize("fault", ["", "without its first group"])
