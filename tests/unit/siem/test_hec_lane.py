@@ -377,4 +377,5 @@ def test_a_silent_address_is_looked_at_soon_where_no_other_works(
             lane.send(payload_of(hec_events(0, 1)), 0)
 
     assert len(looks) > 1
-    assert all(seconds < 10 for seconds, _why in gate.waits)
+    # Not four times what a look took; only the usual pause, which grows.
+    assert all(seconds < 18 for seconds, _why in gate.waits), gate.waits
