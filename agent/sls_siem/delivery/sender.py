@@ -235,10 +235,9 @@ class Sender:
         if settled.events:
             self._metrics.delivered_events.inc(settled.events)
             self._metrics.delivered_bytes.inc(settled.size)
-        self._announced.difference_update(token for token in report.settled if isinstance(token, Notice))
-        lost = [token for token in report.lost if isinstance(token, Notice)]
-        self._announced.difference_update(lost)
-        self._notices.extend(lost)
+        if self._announced:
+            self._notices.extend(token for token in report.lost if isinstance(token, Notice))
+            self._announced.difference_update(report.settled, report.lost)
 
     # --- events that will never be taken ---
 

@@ -209,8 +209,10 @@ class Wire:
         return left_s
 
     def _wait(self, events: int, seconds: float) -> None:
-        poller = select.poll()
-        poller.register(self.sock, events)
+        poller = self._unasked
+        if events != select.POLLIN:
+            poller = select.poll()
+            poller.register(self.sock, events)
         poller.poll(math.ceil(seconds * 1000))
 
     def _limit(self, limit_s: float) -> None:
