@@ -27,6 +27,7 @@ from tests.faults.verdict import (
     excuse,
     late_requests,
     longest_unread_s,
+    owed_until_s,
     place_of,
     read_out_s,
     reloads_in_a_hold,
@@ -191,6 +192,18 @@ def test_only_a_reload_while_letters_cannot_be_written_meets_a_held_event() -> N
 
     assert reloads_in_a_hold(faults) == [faults[2]]
     assert reloads_in_a_hold([faults[2], faults[4]]) == []
+
+
+def test_acknowledgements_that_never_come_are_owed_for_longer_while_letters_cannot_be_written() -> None:
+    """Seed 909681: what stood behind a held event arrived after the hold, and again 3 s later."""
+    never = Happening(0, "hec-ack-never", 0.0, struck_s=10.0, ended_s=11.0)
+    before, beside, after = (
+        Happening(number, "disk-full", 0.0, struck_s=struck_s, ended_s=struck_s + 1.5)
+        for number, struck_s in enumerate((8.0, 10.9, 11.5), start=1)
+    )
+
+    assert owed_until_s([never, before, after], never) == 11.0
+    assert owed_until_s([never, before, beside], never) == 12.4 + 5.0 + 3.0
 
 
 def connection(at_s: float, ended_s: float, *, end: str = "peer-fin", caught_up_s: float = 0.0) -> ConnectionRecord:

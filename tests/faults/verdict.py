@@ -36,6 +36,9 @@ AGAIN_FROM = (
 )
 SIDE_LEAST = 3
 UNWRITABLE = {"disk-full", "state-directory-unusable"}
+HOLD_S, ACK_S = 5.0, 3.0
+"""How long an agent waits before it tries to write a letter again, and for an acknowledgement."""
+
 REFUSING = UNWRITABLE | {
     "hec-partial",
     "hec-fields-refused",
@@ -233,8 +236,21 @@ def _prolong(world: World, faults: list[Happening]) -> None:
             fault.ended_s = max(fault.ended_s, last[fault.injected] + SLACK_S)
         if fault.ended_s is not None and _makes_ack_ids_doubtful(world, fault):
             fault.ended_s = max(fault.ended_s, answered_once_s(world.siem.requests(), fault.ended_s) + SLACK_S)
+        if fault.ended_s is not None and fault.kind == "hec-ack-never":
+            fault.ended_s = owed_until_s(faults, fault)
         if fault.ended_s is not None and KINDS[fault.kind].side == PROCESS and not isinstance(world.siem, HecEmulator):
             fault.ended_s = read_out_s(world.siem.connections(), fault.ended_s)
+
+
+def owed_until_s(faults: Iterable[Happening], never: Happening) -> float:
+    """When acknowledgements that will not come have been given up.
+
+    What a request had before an event that is held, since its letter cannot be written, may be owed one; then the rest
+    goes out after the hold, and all of the payload again when the first part's time is up.
+    """
+    ended_s = never.ended_s or math.inf
+    met = [one for one in faults if one.kind in UNWRITABLE and _between([one], never.struck_s or 0.0, ended_s)]
+    return max([ended_s, *((one.ended_s or math.inf) + HOLD_S + ACK_S for one in met)])
 
 
 def read_out_s(connections: Iterable[ConnectionRecord], ended_s: float) -> float:
