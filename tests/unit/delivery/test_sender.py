@@ -65,6 +65,29 @@ class Lane:
         self.closed = True
 
 
+class Owing(Lane):
+    """Owes the first payload, until it is polled `after_s` later."""
+
+    def __init__(self, after_s: float) -> None:
+        super().__init__()
+        self._after_s = after_s
+        self._due_at = 0.0
+        self.owed: list[object] = []
+        self.script = [self._keep]
+
+    def _keep(self, _payload: Payload, token: object) -> Report:
+        self.owed.append(token)
+        self._due_at = time.monotonic() + self._after_s
+        return Report()
+
+    def next_poll_s(self) -> float | None:
+        return self._due_at - time.monotonic() if self.owed else None
+
+    def poll(self) -> Report:
+        due = bool(self.owed) and time.monotonic() >= self._due_at
+        return Report(settled=(self.owed.pop(),)) if due else Report()
+
+
 class Lease:
     ok = True
 
@@ -268,19 +291,12 @@ def test_a_broken_connection_sends_what_was_not_settled_again_in_order(tmp_path:
 
 def test_a_lane_that_has_something_to_find_out_is_polled_while_nothing_comes(tmp_path: Path) -> None:
     one = Setting(tmp_path)
-    held: list[object] = []
-
-    def keep(_payload, token):
-        held.append(token)
-        return Report()
-
-    one.lane.script = [keep]
-    one.lane.next_poll_s = lambda: 0.02 if held else None  # type: ignore[method-assign]
-    one.lane.poll = lambda: Report(settled=(held.pop(),)) if held else Report()  # type: ignore[method-assign]
+    lane = Owing(0.02)
+    one.replace_way(lane)
     one.queue([group("a")])
     one.run_until(lambda: one.progress.position == BASE + 1)
 
-    assert [] == held
+    assert [] == lane.owed
 
 
 def test_a_new_way_out_gets_what_the_old_one_did_not_settle(tmp_path: Path) -> None:
@@ -316,18 +332,8 @@ def test_a_new_way_out_takes_what_is_queued_when_the_old_one_owes_nothing(tmp_pa
 
 def test_what_became_of_earlier_payloads_is_asked_for_while_the_speed_limit_holds(tmp_path: Path) -> None:
     one = Setting(tmp_path)
-    held: list[object] = []
     delays = [0.0, 60.0]
-
-    def keep(_payload, token):
-        held.append(token)
-        return Report()
-
-    lane = Lane()
-    lane.script = [keep]
-    due_at = time.monotonic() + 0.5
-    lane.next_poll_s = lambda: due_at - time.monotonic() if held else None  # type: ignore[method-assign]
-    lane.poll = lambda: Report(settled=(held.pop(),)) if held else Report()  # type: ignore[method-assign]
+    lane = Owing(0.2)
     one.limits = (SimpleNamespace(delay=lambda _events: delays.pop(0)), RateLimit(0, time.monotonic))
     one.replace_way(lane)
     one.queue([group("a")])
