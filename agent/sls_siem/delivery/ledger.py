@@ -6,6 +6,7 @@ because every event before it is settled. It knows no clock, no socket and no th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Optional
 
@@ -145,28 +146,37 @@ class Ledger:
             raise ValueError(f"position {position} lies before the frontier {self._frontier}")
         self._frontier = Mark(position, skip)
 
-    def go_back(self, mark: Mark) -> bool:
-        """What was entered from that place on had other places than it was given: forget it, to be entered again.
+    def go_back(self, mark: Mark) -> None:
+        """What was entered from that place on has other places than it was given: forget it, to be entered again.
 
-        False when nothing was entered there.
+        Raises:
+            ValueError: the place lies behind the frontier.
         """
-        if (self._frontier.position, self._frontier.skip) <= (mark.position, mark.skip):
-            return False
-        behind = [entry for entry in self._entries if (entry.span.start, entry.span.skip) >= (mark.position, mark.skip)]
-        for entry in behind:
-            self.settle(entry)  # an answer that comes late says nothing of what is entered then
+        if (self._frontier.position, self._frontier.skip) < (mark.position, mark.skip):
+            raise ValueError(f"{mark} lies behind the frontier {self._frontier}")
+        kept: list[Entry] = []
+        behind: list[Entry] = []
+        for entry in self._entries:
+            before = (entry.span.start, entry.span.skip) < (mark.position, mark.skip)
+            (kept if before else behind).append(entry)
+        self._forget(behind)
+        self._entries = kept
         self._frontier = mark
         self._reached = min(self._reached, mark.position)
-        return True
 
     def restart(self, position: int) -> None:
         """Forget everything: the shard's positions mean something else now (its logstore was made anew)."""
-        for entry in self._entries:
-            entry.settled = True  # an answer that comes late says nothing of the new positions
+        self._forget(self._entries)
         self._entries.clear()
-        self._unsettled_bytes = 0
         self._frontier = Mark(position)
         self._reached = position
+
+    def _forget(self, entries: Iterable[Entry]) -> None:
+        """An answer that comes late says nothing of what is entered from now on."""
+        for entry in entries:
+            if not entry.settled:
+                entry.settled = True
+                self._unsettled_bytes -= entry.size
 
     def _index(self, entry: Entry) -> int:
         for index, other in enumerate(self._entries):

@@ -326,7 +326,8 @@ class Progress:
         with self._lock:
             self._give_back(item.size)
             batch, self._in_hand, self._unchecked = self._unchecked, None, None
-            if miscounted and batch is not None and self._ledger.go_back(Mark(batch.position, batch.skip)):
+            if miscounted and batch is not None:
+                self._ledger.go_back(Mark(batch.position, batch.skip))
                 self._whole_until = batch.next_position
                 self._rewind(self._ledger.frontier)
                 self._for_reader.notify()

@@ -101,7 +101,6 @@ class Sender:
                 except Rerouted:
                     self._change_way(torn=True)
             self._absorb(self._lane.poll())
-            self._announce()
         except Stopped:
             LOG.debug("shard %d: sender stopped", self._shard)
         finally:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -533,6 +534,26 @@ def test_what_follows_a_wrong_answer_is_checked_before_it_is_sent() -> None:
     progress.read_again(whole_until=1001)
     progress.restart(5)
     assert (5, False) == (progress.next_job().position, progress.next_job().whole)
+
+
+def test_what_a_miscounted_answer_settled_moves_nothing_when_what_came_before_it_settles() -> None:
+    """Seed 300885 of the simulated shard: a checkpoint passed logs that had not arrived."""
+    progress = progress_at(1000)
+    put_one(progress, 1000)
+    first = progress.take(0)
+    before = progress.enter(first, Span(1000, 1001, 0, 1), 10)
+    progress.finished(first)
+    unchecked = replace(batch(1001, 3), checked=False)
+    progress.put(progress.next_job(), unchecked, 100, held=0)
+    item = progress.take(0)
+    behind = [progress.enter(item, Span(at, at + 1, 0, 1), 10) for at in (1001, 1002)]
+    progress.report(Report(settled=tuple(behind)))
+    progress.abandoned(item, miscounted=True)
+    progress.report(Report(settled=(before,)))
+
+    assert (1001, 0) == (progress.position, progress.unsettled_bytes)
+    assert (1001, True) == (progress.next_job().position, progress.next_job().whole)
+    assert progress.report(Report(settled=tuple(behind))).events == 0
 
 
 def resting(progress: Progress, *, full: bool) -> tuple[threading.Thread, Callable[[], int]]:

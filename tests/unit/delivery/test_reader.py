@@ -9,6 +9,7 @@ from typing import Optional, Union
 
 import pytest
 
+from sls_siem.codec.model import Span
 from sls_siem.delivery.checkpoint import CheckpointSaver
 from sls_siem.delivery.keeper import CALL_S
 from sls_siem.delivery.lag import Retention
@@ -21,6 +22,7 @@ from sls_siem.delivery.window import Window
 from sls_siem.errors import CredentialsRefusedError, CursorInvalidError, SourceError, TransientSourceError
 from sls_siem.health import Health
 from sls_siem.metrics import Metrics
+from sls_siem.siem.output import Report
 from sls_siem.sls.model import Pulled
 from tests.unit.announced import Announced
 
@@ -137,6 +139,27 @@ def test_answers_are_checked_at_once_where_the_codec_cannot_or_has_found_one_wro
     one.fetch()
 
     assert [regrouped, True, regrouped] == service.whole
+
+
+def test_what_is_read_again_is_checked_before_it_is_sent() -> None:
+    service = Service(lambda position: Pulled(position, position + 1, 1, b"x"))
+    one = Setting(service)
+    one.fetch()
+    item = one.progress.take(0)
+    entry = one.progress.enter(item, Span(BASE, BASE + 1, 0, 1), 1)
+    one.progress.finished(item)
+    one.progress.report(Report(lost=(entry,)))
+    one.fetch()
+
+    assert [False, True] == service.whole
+
+
+@pytest.mark.parametrize("checked", [False, True])
+def test_the_sender_is_told_whether_an_answer_was_checked(checked: bool) -> None:
+    one = Setting(Service(lambda position: Pulled(position, position + 1, 1, b"x", checked=checked)))
+    one.fetch()
+
+    assert checked is one.progress.take(0).batch.checked
 
 
 def test_credentials_that_stay_refused_are_told_once_and_another_fault_at_once(caplog) -> None:

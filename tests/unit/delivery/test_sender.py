@@ -10,7 +10,14 @@ from types import SimpleNamespace
 import lz4.block
 import pytest
 
-from sls_siem.codec import EncoderSettings, HecSettings, count_events, make_encoder, make_reference_encoder
+from sls_siem.codec import (
+    EncoderSettings,
+    HecSettings,
+    SyslogSettings,
+    count_events,
+    make_encoder,
+    make_reference_encoder,
+)
 from sls_siem.codec.model import Batch, Payload
 from sls_siem.dead_letter import DeadLetters
 from sls_siem.delivery.gate import Pause, ShardGate
@@ -459,6 +466,19 @@ def test_a_refused_event_becomes_a_dead_letter_and_is_announced_without_its_cont
     assert b"secret-b" not in notice
     totals = one.metrics.totals()
     assert (1, 2) == (totals["dead_lettered"], totals["delivered"])
+
+
+def test_an_event_that_is_too_long_is_pulled_and_not_delivered(tmp_path: Path) -> None:
+    one = Setting(tmp_path)
+    syslog = SyslogSettings(framing="lf", max_bytes=600, oversize="dead-letter")
+    one.encoder = make_encoder(EncoderSettings(output="syslog", project="p", logstore="ls", syslog=syslog))
+    one.replace_way(one.lane)
+    one.queue([group("a"), group("x" * 900)])
+    one.run_until(lambda: one.progress.position == BASE + 2)
+
+    assert ["oversize"] == [letter.reason for letter in one.letters.letters()]
+    totals = one.metrics.totals()
+    assert (2, 1, 1) == (totals["pulled"], totals["delivered"], totals["dead_lettered"])
 
 
 def test_a_notice_that_the_old_way_out_did_not_settle_goes_by_the_new_one(tmp_path: Path) -> None:

@@ -87,3 +87,4 @@ def test_a_reader_that_waits_for_its_sender_shows_that_it_lives(monkeypatch: pyt
     worker._sender_ended.set()
     assert ended.wait(10)
     assert {} == shared.turns._turns
+    assert worker.refused

@@ -3,6 +3,7 @@ from __future__ import annotations
 import lz4.block
 import pytest
 
+from sls_siem.codec import compiled_codec
 from sls_siem.net.http import HttpAnswer
 from sls_siem.sls.cursors import to_cursor
 from sls_siem.sls.pulled import LARGEST_RAW_BYTES, WrongAnswerError, read_pulled
@@ -102,6 +103,18 @@ def test_a_body_that_is_not_wanted_whole_is_the_same_and_as_long():
     pulled = read_pulled(answer(raw, 2), 1000, whole=False)
 
     assert (len(pulled.body), pulled.groups, bytes(pulled.body)) == (214, 2, raw)
+
+
+def test_an_answer_tells_whether_its_groups_were_counted():
+    raw, packed = group_list(10, 200), compiled_codec() is not None
+    plain = answer(raw, 2, x_log_compresstype=None)._replace(body=raw)
+    broken = b"\x0a\xff"
+
+    assert [True, not packed, True] == [
+        *(read_pulled(answer(raw, 2), 1000, whole=whole).checked for whole in (True, False)),
+        read_pulled(plain, 1000, whole=False).checked,
+    ]
+    assert [True, False] == [read_pulled(answer(broken, 1), 1000, whole=whole).checked for whole in (True, False)]
 
 
 def test_groups_that_cannot_be_walked_are_left_to_the_codec():
