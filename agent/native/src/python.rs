@@ -11,7 +11,7 @@ use crate::packer::{Item, Span};
 use crate::panics::caught;
 use crate::settings::{Settings, SyslogOptions};
 use crate::transform::Changed;
-use crate::unpacking::Unpacking;
+use crate::unpacking::{self, Unpacking};
 use crate::wire::{self, Malformed};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyIndexError, PyValueError};
@@ -286,11 +286,14 @@ impl Drop for Encoding {
     }
 }
 
-/// Counts the log groups of a LogGroupList; None when it cannot be walked, or is still compressed.
+/// Counts the log groups of a LogGroupList; None when it cannot be walked, or is still compressed and `packed` does not
+/// ask for those.
 #[pyfunction]
-fn count_groups(py: Python, body: Given) -> Option<usize> {
+#[pyo3(signature = (body, *, packed=false))]
+fn count_groups(py: Python, body: Given, packed: bool) -> Option<usize> {
     let body = body.held();
     let count = || match &*body {
+        Held::Packed(block, size) if packed => unpacking::count_groups(block, *size),
         Held::Packed(..) => None,
         held => wire::count_groups(held.as_slice()).ok(),
     };
@@ -346,7 +349,7 @@ fn zstd_decompress(py: Python, data: PyBackedBytes, size: usize) -> PyResult<Bod
 fn sls_siem_codec(module: &Bound<PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     // Changes whenever something here is called in another way; the agent uses only the one it knows.
-    module.add("INTERFACE", 4)?;
+    module.add("INTERFACE", 5)?;
     module.add("EncodeError", module.py().get_type::<EncodeError>())?;
     module.add_class::<Body>()?;
     module.add_class::<Encoder>()?;

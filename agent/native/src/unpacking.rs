@@ -4,7 +4,7 @@
 use crate::body::Buffer;
 use crate::inflate;
 use crate::lz4::{Decoder, Stop, HISTORY};
-use crate::wire::{Groups, Part};
+use crate::wire::{self, Groups, Part};
 
 /// Bytes that are decompressed at once, with what matches reach back to.
 const AT_ONCE: usize = 256 << 10;
@@ -120,6 +120,21 @@ impl Unpacking {
         }
         self.ended && self.decoder.at == end
     }
+}
+
+/// Counts the groups of a compressed list, in memory only in part where they are where groups are mostly found; `None`
+/// when it cannot be decompressed or walked.
+pub fn count_groups(block: &[u8], size: usize) -> Option<usize> {
+    let (mut unpacking, mut groups) = (Unpacking::new(size, Vec::new()), Groups::default());
+    loop {
+        match unpacking.next(block, &mut groups) {
+            Some(Next::Group(..)) => {}
+            Some(Next::End) => return Some(groups.count()),
+            None => break,
+        }
+    }
+    unpacking.make_whole(block).ok()?;
+    wire::count_groups(unpacking.bytes()).ok()
 }
 
 /// What comes next in a list.

@@ -13,7 +13,7 @@ use sls_siem_codec::packer::Item;
 use sls_siem_codec::settings::{Pieces, Settings, SyslogOptions};
 use sls_siem_codec::shape::Reader;
 use sls_siem_codec::text::{escape, Json, Kv, Plain};
-use sls_siem_codec::unpacking::{Next, Unpacking};
+use sls_siem_codec::unpacking::{count_groups, Next, Unpacking};
 use sls_siem_codec::wire::{group_sizes, walk_log, Groups, Log, Malformed, Part};
 
 fn field(tag: u8, inside: &[u8]) -> Vec<u8> {
@@ -259,6 +259,8 @@ proptest! {
             prop_assert!(part.of(unpacking.bytes()) == group);
         }
         prop_assert!(matches!(unpacking.next(&block, &mut place), Some(Next::End)));
+        prop_assert_eq!(count_groups(&block, list.len()), Some(groups.len() * times));
+        prop_assert_eq!(count_groups(&block, list.len() + 1), None);
     }
 
     #[test]

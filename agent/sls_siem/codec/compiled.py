@@ -19,7 +19,7 @@ from sls_siem.config.syslog_names import FACILITIES, SEVERITIES
 from sls_siem.config.template import Field, parse_template
 from sls_siem.errors import CodecError
 
-_INTERFACE = 4
+_INTERFACE = 5
 _FORMATS = ("json", "kv", "raw")
 _DAY_S = 86_400
 _LAST_TIME = (1 << 32) - 1
@@ -50,7 +50,7 @@ class _Library(Protocol):
         self, settings: Mapping[str, object], syslog: Optional[Mapping[str, object]]
     ) -> _Encoder: ...
 
-    def count_groups(self, body: Body) -> Optional[int]: ...
+    def count_groups(self, body: Body, *, packed: bool) -> Optional[int]: ...
 
     def group_sizes(self, body: Body) -> list[int]: ...
 
@@ -100,9 +100,9 @@ class Compiled:
             return None
         return CompiledEncoder(self._library, encoder, reference)
 
-    def count_groups(self, body: Body) -> Optional[int]:
-        """Count the log groups; as `wire.count_groups`, but None also while they are compressed."""
-        return self._library.count_groups(body)
+    def count_groups(self, body: Body, *, packed: bool = False) -> Optional[int]:
+        """Count the log groups; as `wire.count_groups`, but None also while they are compressed, unless `packed`."""
+        return self._library.count_groups(body, packed=packed)
 
     def group_sizes(self, body: Body) -> list[int]:
         """Count the logs of each group; as `wire.group_sizes`."""

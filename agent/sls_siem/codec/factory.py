@@ -56,10 +56,15 @@ def make_encoder(settings: EncoderSettings) -> Encoder:
     return (compiled and compiled.make_encoder(settings, reference)) or reference
 
 
-def count_groups(body: Body) -> Optional[int]:
-    """Count the log groups of a LogGroupList; see `wire.count_groups`. None also while it is compressed."""
+def count_groups(body: Body, *, packed: bool = False) -> Optional[int]:
+    """Count the log groups of a LogGroupList; see `wire.count_groups`.
+
+    Args:
+        body: the list.
+        packed: also while it is compressed, which undoes all of it, piece by piece; otherwise that gives None.
+    """
     compiled = compiled_codec()
-    return compiled.count_groups(body) if compiled else wire.count_groups(bytes(body))
+    return compiled.count_groups(body, packed=packed) if compiled else wire.count_groups(bytes(body))
 
 
 def group_sizes(body: Body) -> list[int]:

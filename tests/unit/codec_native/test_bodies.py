@@ -38,6 +38,7 @@ def test_it_is_encoded_counted_and_named_as_its_bytes_are(form, built):
     assert len(body) == len(plain.body)
     assert outcome(compiled, same) == outcome(compiled, plain)
     assert count_groups(body) == (None if form is packed else count_groups(plain.body))
+    assert count_groups(body, packed=True) == count_groups(plain.body)
     assert count_events(body) == count_events(plain.body)
     assert (count_groups(body), group_sizes(body), count_events(body)) == (
         count_groups(plain.body),
@@ -211,7 +212,7 @@ def test_garbage_that_somebody_needs_whole_is_a_typed_error():
     garbled = library().lz4_packed(b"\xff" * 100, 1000)
     wrong = replace(batch(group(log((b"a", b"1")))), body=garbled)
 
-    assert (len(garbled), count_groups(garbled)) == (1000, None)
+    assert (len(garbled), count_groups(garbled), count_groups(garbled, packed=True)) == (1000, None, None)
     with pytest.raises(ValueError, match="lz4"):
         bytes(garbled)
     for ask in (
@@ -252,6 +253,7 @@ for cut_off in (block[:1], announced):
     except CodecError:
         print(peak_kb() - before)
 answer = Batch(0, 0, groups, groups, load().lz4_packed(block, size))
+assert groups == load().count_groups(answer.body, packed=True)
 print(sum(payload.events for payload in encoder.encode(answer)), peak_kb() - before)
 """
 
